@@ -1,0 +1,1 @@
+"""The air: propagation, fading and Shannon rates. numpy only; SI units."""

@@ -1,0 +1,221 @@
+r"""The price of the band: each device answers it alone, and one search over it makes the answers fit.
+
+At a price lambda [1/Hz] an option costs a device least at the ratio rho where
+
+.. math:: \log\lambda + g(\rho) = 0,\qquad g(\rho) = \log|b_{min}'(\rho)| - \log c'(\rho),                 \tag{1}
+
+with g falling. Summed over devices the demand falls with lambda, smoothly but for jumps where a device changes its
+option, and the dual value q(lambda) = sum_k min_o cost - lambda B is concave with slope (demand - B).
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from optim.band import least_band, ratio_range
+from optim.roots import anderson_bjorck, falling_root
+
+if TYPE_CHECKING:
+    from optim.deadline import Deadline
+
+SHALLOWEST = np.log(1e-16)      # depth, log of the share of the allowed range of ratios, that counts as its lower end
+STRETCH = 16.0                  # factor by which a bracket of prices grows
+
+
+class Answer(NamedTuple):
+    """What each option of each device answers to a price, (..., K, O)."""
+
+    depth: NDArray          # logarithm of the ratio's share of its range: g is nearly linear in it
+    pull: NDArray           # g there
+    ratio: NDArray
+    band: NDArray           # [Hz]
+    cost: NDArray           # phi + c(ratio) + price * band [1]; inf where the option is impossible
+
+
+class Curves:
+    """The falling curves g of (1) of one problem, over the depth of pruning."""
+
+    def __init__(self, problem: "Deadline") -> None:
+        low, high, pole = (np.broadcast_to(v, problem.shape) for v in ratio_range(problem))
+        self.problem = problem
+        self.possible = (low < high) | ((low == high) & ~pole)
+        self.low, self.pole = np.where(self.possible, low, 0.5), pole
+        self.width = np.where(self.possible, high, 0.5) - self.low
+        self.shallow, self.deep = (self._end(np.full(problem.shape, d)) for d in (SHALLOWEST, 0.0))
+
+    def ratio(self, depth: NDArray) -> NDArray:
+        lowest = (depth <= SHALLOWEST) & ~self.pole
+        return np.where(lowest, self.low, self.low + self.width * np.exp(depth))
+
+    def pull(self, depth: NDArray) -> NDArray:
+        return self._at(depth)[0]
+
+    def _at(self, depth: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+        ratio = self.ratio(depth)
+        band, relief = least_band(self.problem, ratio)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            pull = np.log(relief) - np.log(self.problem.pruning.slope(ratio))
+        return np.where(np.isnan(pull), -np.inf, pull), ratio, band
+
+    def _end(self, depth: NDArray) -> Answer:
+        return self._priced(depth, np.zeros(self.problem.shape[:-2]))
+
+    def _priced(self, depth: NDArray, price: NDArray) -> Answer:
+        pull, ratio, band = self._at(depth)
+        rent = np.broadcast_to(price[..., None, None], band.shape)
+        cost = self.problem.noise + self.problem.pruning.value(ratio)
+        cost = cost + np.multiply(rent, band, where=rent > 0, out=np.zeros(band.shape))
+        return Answer(depth, pull, ratio, np.where(self.possible, band, np.inf), np.where(self.possible, cost, np.inf))
+
+    def answer(self, price: NDArray, left: Answer, right: Answer) -> Answer:
+        """Solve (1) at ``price`` (...,), between the answers to a lower price (left) and to a higher one (right)."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            level = np.log(price)[..., None, None]
+            depth = falling_root(lambda d: level + self.pull(d), left.depth, right.depth,
+                                 level + left.pull, level + right.pull)
+        return self._priced(depth, price)
+
+
+def cheapest(problem: "Deadline", price: ArrayLike) -> NDArray:
+    """Least cost [1] of each option at ``price`` (...,) [1/Hz], its rent of the band included, (..., K, O)."""
+    curves = Curves(problem)
+    return curves.answer(np.broadcast_to(np.asarray(price, float), problem.shape[:-2]), curves.shallow, curves.deep).cost
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search for the price found; (...,) and (..., K)."""
+
+    price: NDArray
+    dual: NDArray             # best value of the dual problem [1]; -inf where nothing is feasible
+    option: NDArray           # at the price, where the band suffices
+    option_below: NDArray     # at the last price where it did not
+    ratio: NDArray
+    band: NDArray
+    objective: NDArray        # inf where nothing is feasible
+    steps: int
+
+    def better(self, rival: "Search", option: NDArray) -> "Search":
+        """Row by row the one that loses less progress; ``rival`` had its options fixed to ``option``."""
+        wins = rival.objective < self.objective
+        each = wins[..., None]
+        return Search(self.price, self.dual, np.where(each, option, self.option), self.option_below,
+                      np.where(each, rival.ratio, self.ratio), np.where(each, rival.band, self.band),
+                      np.where(wins, rival.objective, self.objective), self.steps + rival.steps)
+
+
+class Market(NamedTuple):
+    """Answers to one price, the chosen option of each device, and their sums."""
+
+    price: NDArray
+    excess: NDArray           # (...,) log of demand over band
+    slope: NDArray            # (...,) demand - band, slope of the dual value [Hz]
+    dual: NDArray             # (...,)
+    option: NDArray           # (..., K)
+    answer: Answer
+
+    def chosen(self, values: NDArray) -> NDArray:
+        return np.take_along_axis(values, self.option[..., None], -1)[..., 0]
+
+
+def _market(problem: "Deadline", price: NDArray, answer: Answer) -> Market:
+    tied = answer.cost <= answer.cost.min(-1, keepdims=True) * (1 + 1e-14)
+    option = np.where(tied, answer.band, np.inf).argmin(-1)          # of equals the one that asks for least
+    band, cost = (np.take_along_axis(v, option[..., None], -1)[..., 0] for v in (answer.band, answer.cost))
+    demand = band.sum(-1)
+    with np.errstate(divide="ignore"):
+        return Market(price, np.log(demand / problem.band), demand - problem.band,
+                      cost.sum(-1) - price * problem.band, option, answer)
+
+
+def _where(condition: NDArray, yes: Market, no: Market) -> Market:
+    def each(y: NDArray, n: NDArray) -> NDArray:
+        return np.where(condition.reshape(condition.shape + (1,) * (y.ndim - condition.ndim)), y, n)
+
+    answer = Answer(*(each(y, n) for y, n in zip(yes.answer, no.answer, strict=True)))
+    return Market(*(each(y, n) for y, n in zip(yes[:-1], no[:-1], strict=True)), answer)
+
+
+def search(problem: "Deadline", start: ArrayLike | None = None, rtol: float = 1e-12) -> Search:
+    """Raise the dual value to its top over the price, from ``start`` where there is one."""
+    curves, rows = Curves(problem), problem.shape[:-2]
+    feasible = curves.deep.band.min(-1).sum(-1) <= problem.band
+    free = _market(problem, np.zeros(rows), curves.shallow)
+    settled = (free.excess <= 0) | ~feasible
+    above, below, steps = free, free, 0
+    if not settled.all():
+        above, below, steps = _bracket(curves, settled, _first_price(problem, start))
+        above, below, steps = _close_in(curves, settled, above, below, steps, rtol)
+        above, below = _where(settled, free, above), _where(settled, free, below)
+    ratio, band, cost = (above.chosen(v) for v in above.answer[2:])
+    rent = np.multiply(above.price[..., None], band, where=above.price[..., None] > 0, out=np.zeros(band.shape))
+    return Search(np.where(feasible, above.price, 0.0),
+                  np.where(feasible, np.maximum(above.dual, below.dual), -np.inf), above.option, below.option,
+                  ratio, band, np.where(feasible, (cost - np.where(feasible[..., None], rent, 0.0)).sum(-1), np.inf), steps)
+
+
+def _first_price(problem: "Deadline", start: ArrayLike | None) -> NDArray:
+    worth = np.broadcast_to(problem.pruning.value(problem.prune_max), problem.shape).mean(-1).sum(-1)
+    guess = np.maximum(worth, 1e-30) / problem.band
+    if start is not None:
+        guess = np.where(np.asarray(start) > 0, start, guess)
+    return np.array(np.broadcast_to(guess, problem.shape[:-2]), float)
+
+
+def _bracket(curves: Curves, settled: NDArray, price: NDArray) -> tuple[Market, Market, int]:
+    """Markets at a price where the band suffices and at one where it does not."""
+    problem = curves.problem
+    low, high = curves.shallow, curves.deep
+    below = above = point = _market(problem, price, curves.answer(price, low, high))
+    for step in range(1, 300):
+        short = point.excess > 0
+        below, above = _where(short, point, below), _where(short, above, point)
+        up, down = above.excess > 0, below.excess <= 0
+        if not ((up | down) & ~settled).any():
+            break
+        price = point.price * np.where(settled, 1.0, np.where(up, STRETCH, np.where(down, 1 / STRETCH, 1.0)))
+        point = _market(problem, price, curves.answer(price, low, high))
+    return above, below, step
+
+
+def _close_in(curves: Curves, settled: NDArray, above: Market, below: Market, steps: int, rtol: float,
+              ) -> tuple[Market, Market, int]:
+    """Close the bracket by secants of the demand; where a device changes its option, by tangents of the dual in turn.
+
+    Secants find a smooth root in a few steps; the two tangents meet exactly where the dual value has a kink.
+    """
+    heavy_above, heavy_below = above.excess, below.excess
+    side, before = np.zeros(settled.shape), np.full(settled.shape, np.inf)
+    for step in range(200):
+        kinked = (above.option != below.option).any(-1)
+        meet, roof = _tangents(below, above)
+        close = roof - np.maximum(above.dual, below.dual) <= rtol * np.maximum(np.abs(roof), 1e-12)
+        done = settled | (above.excess >= -rtol) | (kinked & close) | (above.price <= below.price * (1 + 1e-14))
+        if done.all():
+            break
+        x, y = np.log(below.price), np.log(above.price)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            trial = np.exp(y - heavy_above * (y - x) / (heavy_above - heavy_below))
+        trial = np.where(kinked & (step % 2 == 1), meet, trial)
+        slow = (y - x > 0.5 * before) if step % 3 == 2 else np.False_
+        before = y - x if step % 3 == 2 else before
+        inside = (trial > below.price) & (trial < above.price) & ~slow
+        price = np.where(done, above.price, np.where(inside, trial, np.exp(0.5 * (x + y))))
+        point = _market(curves.problem, price, curves.answer(price, below.answer, above.answer))
+        short = point.excess > 0
+        heavy_below, heavy_above = anderson_bjorck(short, side, point.excess, below.excess, above.excess,
+                                                   heavy_below, heavy_above)
+        side = np.where(short, 1.0, -1.0)
+        below, above = _where(short & ~done, point, below), _where(~short & ~done, point, above)
+        steps += 1
+    return above, below, steps
+
+
+def _tangents(below: Market, above: Market) -> tuple[NDArray, NDArray]:
+    """The price at which the tangents of the dual at both ends of a bracket meet, and the height, above any dual value."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        meet = ((above.dual - below.dual + below.slope * below.price - above.slope * above.price)
+                / (below.slope - above.slope))
+        return meet, below.dual + below.slope * (meet - below.price)
