@@ -24,7 +24,7 @@ def answer(problem: "Deadline", found: Search, bound: NDArray) -> Allocation:
     asked = band.sum(-1)
     left = np.where(found.price > 0, 1.0, np.divide(problem.band, asked, where=asked > 0, out=np.ones(asked.shape)))
     return settle(chosen, found.option, ratio, band * left[..., None], feasible, found.objective, bound, found.price,
-                  status=np.where(feasible, Status.OPTIMAL, _reason(problem)), steps=found.steps)
+                  status=np.where(feasible, Status.OPTIMAL, reason(problem)), steps=found.steps)
 
 
 def settle(chosen: "Deadline", option: NDArray, ratio: NDArray, band: NDArray, feasible: NDArray, objective: NDArray,
@@ -58,6 +58,6 @@ def impossible(problem: "Deadline") -> tuple[NDArray, NDArray, NDArray]:
     return dead, late & ~dead, never(problem) & ~late & ~dead
 
 
-def _reason(problem: "Deadline") -> NDArray:
+def reason(problem: "Deadline") -> NDArray:
     dead, late, hungry = (mask.any(-1) for mask in impossible(problem))
     return np.where(dead, Status.LINK, np.where(late, Status.DEADLINE, np.where(hungry, Status.ENERGY, Status.BAND)))

@@ -37,9 +37,9 @@ class Answer(NamedTuple):
 class Curves:
     """The falling curves g of (1) of one problem, over the depth of pruning."""
 
-    def __init__(self, problem: "Deadline") -> None:
+    def __init__(self, problem: "Deadline", ftol: float = 1e-13) -> None:
         low, high, pole = (np.broadcast_to(v, problem.shape) for v in ratio_range(problem))
-        self.problem = problem
+        self.problem, self.ftol = problem, ftol
         self.possible = (low < high) | ((low == high) & ~pole)
         self.low, self.pole = np.where(self.possible, low, 0.5), pole
         self.width = np.where(self.possible, high, 0.5) - self.low
@@ -74,7 +74,7 @@ class Curves:
         with np.errstate(divide="ignore", invalid="ignore"):
             level = np.log(price)[..., None, None]
             depth = falling_root(lambda d: level + self.pull(d), left.depth, right.depth,
-                                 level + left.pull, level + right.pull)
+                                 level + left.pull, level + right.pull, ftol=self.ftol)
         return self._priced(depth, price)
 
 
@@ -140,7 +140,7 @@ def _where(condition: NDArray, yes: Market, no: Market) -> Market:
 
 def search(problem: "Deadline", start: ArrayLike | None = None, rtol: float = 1e-12) -> Search:
     """Raise the dual value to its top over the price, from ``start`` where there is one."""
-    curves, rows = Curves(problem), problem.shape[:-2]
+    curves, rows = Curves(problem, 0.1 * rtol), problem.shape[:-2]
     feasible = curves.deep.band.min(-1).sum(-1) <= problem.band
     free = _market(problem, np.zeros(rows), curves.shallow)
     settled = (free.excess <= 0) | ~feasible

@@ -1,0 +1,228 @@
+r"""Measure what the convergence bound needs, along a short pilot run on the real model and data.
+
+For every cut, over a grid of pruning ratios, the relative bias of the gradient
+
+.. math:: \kappa(\rho) = \sum_k \omega_k \|\nabla F_k - h_k\|^2 / \sum_k \omega_k \|\nabla F_k\|^2,           \tag{1}
+
+h_k being the gradient at the pruned weights, with zeros where they were pruned, averaged over the checkpoints of the
+pilot and fitted by scale rho^exponent up to ``most_bias``. Beside it, the dissimilarity B^2, the noise of sampling, of the
+quantiser and of dropout, and the constants beta, sigma_j^2, G_j^2, W_j^2 per block j.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from learning import client, params
+from learning.algorithm import Algorithm, Plan, Shard, Streams
+from learning.compress import FLOAT_BITS, keep_mask, quantise
+from learning.params import Params
+from learning.split import PLAIN, Compression, split_gradient
+
+RATIOS = (0.1, 0.25, 0.5, 0.7, 0.9)
+DRAWS = 4
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the pilot measured, for C cuts, J ratios and L blocks; all arrays as nested tuples, so that it is plain data.
+
+    Attributes
+    ----------
+    cuts : (C,)
+    ratios : (J,)
+        Where kappa was measured.
+    bias : (C, J)
+        kappa (1), mean over the checkpoints [1].
+    scale, exponent, ratio_max : (C,)
+        The fit kappa = scale rho^exponent, and the ratio up to which it was made [1].
+    compression_bias : (C,)
+        Squared relative bias of the compression at the cut [1].
+    compression_noise : (C,)
+        Omega, variance that the compression adds to a device's gradient.
+    dissimilarity : float
+        B^2, the mean over the checkpoints [1].
+    smoothness : float
+        beta, the largest seen.
+    start : float
+        theta: loss at the start less the lowest seen [nat].
+    sampling, gradient, weight : (L,)
+        sigma_j^2, G_j^2 and W_j^2: variance of a mini-batch gradient, its mean square, and the squared norm of the weights,
+        the largest seen.
+    rounds : int
+        Length of the pilot, R_0.
+    """
+
+    cuts: tuple[int, ...]
+    ratios: tuple[float, ...]
+    bias: tuple[tuple[float, ...], ...]
+    scale: tuple[float, ...]
+    exponent: tuple[float, ...]
+    ratio_max: tuple[float, ...]
+    compression_bias: tuple[float, ...]
+    compression_noise: tuple[float, ...]
+    dissimilarity: float
+    smoothness: float
+    start: float
+    sampling: tuple[float, ...]
+    gradient: tuple[float, ...]
+    weight: tuple[float, ...]
+    rounds: int
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """Measurements at one checkpoint."""
+
+    loss: float
+    bias: NDArray
+    compression: NDArray         # (C, 2): squared bias and variance
+    squares: tuple[float, float]  # sum omega |grad F_k|^2, |grad F|^2
+    smoothness: float
+    sampling: NDArray
+    gradient: NDArray
+    weight: NDArray
+
+
+def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard], *, rounds: int, cuts: Sequence[int],
+              batch: int, lr: float, most_bias: float = 0.75, checkpoints: int = 5, samples: int = 64,
+              seed: int = 0) -> Calibration:
+    """Run a pilot of ``rounds`` rounds without pruning or compression, and measure at ``checkpoints`` of it.
+
+    Parameters
+    ----------
+    cuts : sequence of int
+        Cuts whose curves are wanted.
+    batch, lr : int, float
+        Mini-batch and learning rate of the training that the bound is for.
+    most_bias : float
+        kappa_max, above which the bound is not to be trusted [1].
+    samples : int
+        Each device measures its gradients on at most so many of its samples.
+    """
+    streams = Streams(torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1))
+    pilot = replace(algorithm, compression=PLAIN)     # type: ignore[type-var]
+    state, plans = pilot.init(), [Plan(pilot.cuts()[0])] * len(shards)
+    probes = [Shard(s.x[:samples], s.y[:samples]) for s in shards]
+    when = set(np.linspace(0, rounds - 1, checkpoints).round().astype(int).tolist())
+    seen = []
+    for number in range(rounds):
+        if number in when:
+            probe = _Probe(net, pilot.model(state), probes, [len(s) for s in shards], lr, batch, streams.compression)
+            seen.append(probe.measure(cuts, algorithm.compression))
+        state, _ = pilot.step(state, shards, plans, streams)
+    return _summary(seen, cuts, most_bias, rounds)
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """One checkpoint: a model, and the samples on which its gradients are measured."""
+
+    net: nn.Sequential
+    weights: Params
+    probes: Sequence[Shard]
+    sizes: Sequence[int]
+    lr: float
+    batch: int
+    rng: torch.Generator
+
+    def measure(self, cuts: Sequence[int], compression: Compression) -> _Snapshot:
+        share = np.array(self.sizes) / sum(self.sizes)
+        losses, grads = zip(*(self._gradient(self.weights, p) for p in self.probes), strict=True)
+        whole = params.weighted_sum(grads, share)
+        own = np.array([params.squared_norm(g) for g in grads])
+        ahead = params.combine(lambda w, g: w - self.lr * g, self.weights, whole)
+        bend = params.weighted_sum([self._gradient(ahead, p)[1] for p in self.probes], share)
+        moved = params.squared_norm(params.combine(torch.sub, bend, whole))
+        noise = np.mean([self._sampling(p, g) for p, g in zip(self.probes, grads, strict=True)], axis=0)
+        return _Snapshot(
+            loss=float(share @ losses),
+            bias=np.array([[self._bias(cut, ratio, grads, share) for ratio in RATIOS] for cut in cuts]) / (share @ own),
+            compression=np.array([self._compression(cut, compression, grads) for cut in cuts]),
+            squares=(float(share @ own), params.squared_norm(whole)),
+            smoothness=float(np.sqrt(moved / params.squared_norm(whole)) / self.lr),
+            sampling=noise,
+            gradient=noise + np.mean([self._by_block(g) for g in grads], axis=0),
+            weight=self._by_block(self.weights),
+        )
+
+    def _gradient(self, weights: Params, probe: Shard) -> tuple[float, Params]:
+        done = split_gradient(self.net, weights, len(self.net), probe.x, probe.y)
+        return done.loss, done.grads
+
+    def _by_block(self, values: Params) -> NDArray:
+        squares = np.zeros(len(self.net))
+        for name, value in values.items():
+            squares[params.block_of(name)] += params.squared_norm({name: value})
+        return squares
+
+    def _bias(self, cut: int, ratio: float, grads: Sequence[Params], share: NDArray) -> float:
+        """sum omega_k |grad F_k - h_k|^2 of (1)."""
+        mask = keep_mask(params.front(self.weights, cut), ratio)
+        pruned = client.prune(self.weights, mask)
+        found = (client.prune(self._gradient(pruned, p)[1], mask) for p in self.probes)
+        return float(sum(w * params.squared_norm(params.combine(torch.sub, g, h))
+                         for w, g, h in zip(share, grads, found, strict=True)))
+
+    def _sampling(self, probe: Shard, grad: Params) -> NDArray:
+        """Variance of a mini-batch gradient, block by block: that of single samples over the size of the batch."""
+        picks = torch.randperm(len(probe), generator=self.rng)[:DRAWS]
+        singles = (self._gradient(self.weights, Shard(probe.x[i:i + 1], probe.y[i:i + 1]))[1] for i in picks)
+        spread = [self._by_block(params.combine(torch.sub, g, grad)) for g in singles]
+        return np.mean(spread, axis=0) / min(self.batch, len(probe))
+
+    def _compression(self, cut: int, compression: Compression, grads: Sequence[Params]) -> tuple[float, float]:
+        """Squared relative bias and variance that the compression adds, from pairs of independent draws."""
+        if compression == PLAIN or cut == len(self.net) and compression.update_bits >= FLOAT_BITS:
+            return 0.0, 0.0
+        biases, noises = [], []
+        for probe, grad in zip(self.probes[:3], grads, strict=False):
+            errors = [params.combine(torch.sub, g, grad) for g in self._compressed(cut, compression, probe)]
+            each = np.mean([params.squared_norm(e) for e in errors])
+            joint = params.squared_norm(params.weighted_sum(errors, [1.0] * DRAWS))
+            bias = max((joint - DRAWS * each) / (DRAWS * (DRAWS - 1)), 0.0)      # <e_i, e_j>, i != j: unbiased
+            biases.append(bias / params.squared_norm(grad))
+            noises.append(max(each - bias, 0.0))
+        return float(np.mean(biases)), float(np.mean(noises))
+
+    def _compressed(self, cut: int, compression: Compression, probe: Shard) -> Iterator[Params]:
+        for _ in range(DRAWS):
+            grads = split_gradient(self.net, self.weights, cut, probe.x, probe.y, compression, self.rng).grads
+            yield {name: quantise(g, compression.update_bits, self.rng) if params.block_of(name) < cut else g
+                   for name, g in grads.items()}
+
+
+def _summary(seen: Sequence[_Snapshot], cuts: Sequence[int], most_bias: float, rounds: int) -> Calibration:
+    def plain(values: NDArray) -> tuple:
+        return tuple(float(v) for v in values)
+
+    bias = np.mean([s.bias for s in seen], axis=0)
+    fits = [fit_power_law(np.array(RATIOS), row, most_bias) for row in bias]
+    compression = np.mean([s.compression for s in seen], axis=0)
+    return Calibration(
+        cuts=tuple(cuts), ratios=RATIOS, bias=tuple(plain(row) for row in bias),
+        scale=tuple(f[0] for f in fits), exponent=tuple(f[1] for f in fits), ratio_max=tuple(f[2] for f in fits),
+        compression_bias=plain(compression[:, 0]), compression_noise=plain(compression[:, 1]),
+        dissimilarity=float(np.mean([s.squares[0] / s.squares[1] for s in seen])),
+        smoothness=max(s.smoothness for s in seen), start=max(seen[0].loss - min(s.loss for s in seen), 1e-6),
+        sampling=plain(np.max([s.sampling for s in seen], axis=0)),
+        gradient=plain(np.max([s.gradient for s in seen], axis=0)),
+        weight=plain(np.max([s.weight for s in seen], axis=0)), rounds=rounds)
+
+
+def fit_power_law(ratios: NDArray, bias: NDArray, most_bias: float) -> tuple[float, float, float]:
+    """Scale, exponent (at least 1: convex) and largest ratio of the fit bias = scale ratio^exponent below ``most_bias``.
+
+    Least squares of the logarithms over the points below ``most_bias``, or over the first point alone.
+    """
+    good = np.cumprod(bias <= most_bias).astype(bool)
+    good[0] = True
+    x, y = np.log(ratios[good]), np.log(np.maximum(bias[good], 1e-12))
+    slope = float(np.polyfit(x, y, 1)[0]) if good.sum() > 1 else 1.0
+    exponent = max(slope, 1.0)
+    scale = float(np.exp(np.mean(y - exponent * x)))
+    return scale, exponent, float(min((most_bias / scale) ** (1 / exponent), 1.0))

@@ -1,0 +1,49 @@
+"""Parameters by name, and arithmetic that leaves its arguments as they were."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+Params = dict[str, Tensor]   # as in nn.Module.named_parameters(); names start with the number of the block
+
+
+def values(module: nn.Module) -> Params:
+    """The parameters of a module as plain tensors of their own."""
+    return {name: p.detach().clone() for name, p in module.named_parameters()}
+
+
+def leaves(params: Params) -> Params:
+    """The same values, ready for autograd."""
+    return {name: p.detach().requires_grad_() for name, p in params.items()}
+
+
+def combine(f: Callable[..., Tensor], *params: Params) -> Params:
+    """``f`` applied name by name."""
+    return {name: f(*(p[name] for p in params)) for name in params[0]}
+
+
+def weighted_sum(params: Sequence[Params], weights: Iterable[float]) -> Params:
+    """Weighted sum, name by name, in the order given."""
+    pairs = list(zip(weights, params, strict=True))
+    return {name: torch.stack([w * p[name] for w, p in pairs]).sum(0) for name in params[0]}
+
+
+def squared_norm(params: Params) -> float:
+    """Sum of squares over all entries, in double precision."""
+    return float(sum((p.double() ** 2).sum() for p in params.values()))
+
+
+def block_of(name: str) -> int:
+    """Number of the block that a parameter belongs to, from 0."""
+    return int(name.partition(".")[0])
+
+
+def front(params: Params, cut: int) -> Params:
+    """Parameters of the first ``cut`` blocks."""
+    return {name: p for name, p in params.items() if block_of(name) < cut}
+
+
+def back(params: Params, cut: int) -> Params:
+    """Parameters of the blocks behind the first ``cut``."""
+    return {name: p for name, p in params.items() if block_of(name) >= cut}

@@ -1,0 +1,102 @@
+r"""How long should a round be? Short rounds lose progress, full rounds lose time.
+
+With R_0 rounds planned without pruning, R_0 / (1 - Phi) are needed (``optim.bound``). In one fixed channel the time to
+the target is least where
+
+.. math:: \min_T\; T / (1 - \Phi(T))^{\gamma}                                        \tag{1}
+
+and over fading rounds it is R_0 E[T] / E[(1 - Phi)^gamma], a ratio of means. By Dinkelbach the best policy then solves, round by round,
+
+.. math:: \min_T\; T - \mu\,(1 - \Phi(T))^{\gamma},\qquad \mu = E[T] / E[(1 - \Phi)^{\gamma}]     \tag{2}
+
+for one number mu [s], the worth of a round's progress: good channels train fully, bad ones are short and prune hard.
+Phi(T) is the deadline problem, solved on a grid of T that is refined around its best point (with several
+options it need not be convex).
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optim.allocation import Allocation, Status
+from optim.deadline import Deadline, solve_kkt
+from optim.fastest import least_deadline
+from optim.shares import solve_shares
+
+POINTS, REFINEMENTS, ROUGH = 12, 2, 1e-6
+
+
+def time_to_accuracy(problem: Deadline, worth: float | None = None, *, exponent: float = 1.0,
+                     shares: NDArray | None = None) -> Allocation:
+    """The decision of the deadline that is best by (1), or by (2) if the ``worth`` of progress is given.
+
+    Parameters
+    ----------
+    problem : Deadline
+        One problem; its own deadline is not used.
+    worth : float, optional
+        mu [s], from :func:`worth_of_progress`.
+    exponent : float
+        gamma [1]: 1 is the bound as derived, less trusts that pruning harms less than the bound says.
+    shares : (K,) array, optional
+        Fixed fractions of the band [1].
+    """
+    solve = _solver(shares)
+    low, high = _range(problem, shares)
+    if not np.isfinite(low):
+        return solve(problem)                      # no deadline is long enough: its status says why
+    for _ in range(REFINEMENTS + 1):
+        grid = np.geomspace(low, high, POINTS)
+        found = solve(replace(problem, deadline=grid), rtol=ROUGH)
+        best = int(np.argmin(_score(grid, found.objective, worth, exponent)))
+        low, high = grid[max(best - 1, 0)], grid[min(best + 1, POINTS - 1)]
+    answer = solve(replace(problem, deadline=grid[best]), price=found.price[best])
+    return answer if answer.objective < 1 else replace(answer, status=Status.PROGRESS)
+
+
+def worth_of_progress(problems: Deadline, *, exponent: float = 1.0, shares: NDArray | None = None) -> float:
+    """mu of (2) [s] from a batch of sampled channels, (S, K) gains; also the mean time that a full round's progress takes."""
+    low, high = _range(problems, shares)
+    grid = np.geomspace(low, high, 2 * POINTS)                                  # (J, S)
+    loss = _solver(shares)(replace(problems, deadline=grid), rtol=ROUGH).objective
+    usable = np.isfinite(low)
+    grid, progress = grid[:, usable], _progress(loss, exponent)[:, usable]
+    if not progress.size or not (progress > 0).any():
+        return np.inf
+    mu = float(np.min(np.where(progress > 0, grid, np.inf) / np.maximum(progress, 1e-12)))
+    for _ in range(50):
+        pick = np.argmin(grid - mu * progress, axis=0)[None]
+        before, mu = mu, float(np.take_along_axis(grid, pick, 0).sum() / np.take_along_axis(progress, pick, 0).sum())
+        if abs(mu - before) <= 1e-9 * mu:
+            break
+    return mu
+
+
+def _solver(shares: NDArray | None) -> Callable[..., Allocation]:
+    if shares is None:
+        return solve_kkt
+    return lambda problem, price=None, rtol=None: solve_shares(problem, shares)
+
+
+def _range(problem: Deadline, shares: NDArray | None) -> tuple[NDArray, NDArray]:
+    """Deadlines worth trying (...,): from the shortest that is feasible to the one at which nothing is pruned."""
+    low = least_deadline(problem, shares)
+    gentle = np.argmin(np.broadcast_to(problem.noise, problem.shape), axis=-1)
+    unpruned = problem.of(gentle)
+    high = least_deadline(replace(unpruned, prune_max=unpruned.prune_min), shares)
+    with np.errstate(invalid="ignore"):
+        return low * (1 + 1e-9), np.where(np.isfinite(high), np.maximum(high, low) * (1 + 1e-9), 64 * low)
+
+
+def _progress(loss: NDArray, exponent: float) -> NDArray:
+    return np.power(np.clip(1 - loss, 0.0, 1.0), exponent)
+
+
+def _score(deadline: NDArray, loss: NDArray, worth: float | None, exponent: float) -> NDArray:
+    progress = _progress(loss, exponent)
+    if worth is not None:
+        return np.where(np.isfinite(loss), deadline - worth * progress, np.inf)
+    with np.errstate(divide="ignore"):
+        return deadline / progress
