@@ -104,7 +104,7 @@ def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard],
     samples : int
         Each device measures its gradients on at most so many of its samples.
     """
-    streams = Streams(torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1))
+    streams, draws = (Streams(*(torch.Generator().manual_seed(seed + i) for i in pair)) for pair in ((0, 1), (2, 3)))
     pilot = replace(algorithm, compression=PLAIN)     # type: ignore[type-var]
     state, plans = pilot.init(), [Plan(pilot.cuts()[0])] * len(shards)
     probes = [Shard(s.x[:samples], s.y[:samples]) for s in shards]
@@ -112,7 +112,7 @@ def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard],
     seen = []
     for number in range(rounds):
         if number in when:
-            probe = _Probe(net, pilot.model(state), probes, [len(s) for s in shards], lr, batch, streams.compression)
+            probe = _Probe(net, pilot.model(state), probes, [len(s) for s in shards], lr, batch, draws)
             seen.append(probe.measure(cuts, algorithm.compression))
         state, _ = pilot.step(state, shards, plans, streams)
     return _summary(seen, cuts, most_bias, rounds)
@@ -128,7 +128,7 @@ class _Probe:
     sizes: Sequence[int]
     lr: float
     batch: int
-    rng: torch.Generator
+    streams: Streams
 
     def measure(self, cuts: Sequence[int], compression: Compression) -> _Snapshot:
         share = np.array(self.sizes) / sum(self.sizes)
@@ -170,7 +170,7 @@ class _Probe:
 
     def _sampling(self, probe: Shard, grad: Params) -> NDArray:
         """Variance of a mini-batch gradient, block by block: that of single samples over the size of the batch."""
-        picks = torch.randperm(len(probe), generator=self.rng)[:DRAWS]
+        picks = torch.randperm(len(probe), generator=self.streams.batches)[:DRAWS]
         singles = (self._gradient(self.weights, Shard(probe.x[i:i + 1], probe.y[i:i + 1]))[1] for i in picks)
         spread = [self._by_block(params.combine(torch.sub, g, grad)) for g in singles]
         return np.mean(spread, axis=0) / min(self.batch, len(probe))
@@ -191,8 +191,8 @@ class _Probe:
 
     def _compressed(self, cut: int, compression: Compression, probe: Shard) -> Iterator[Params]:
         for _ in range(DRAWS):
-            grads = split_gradient(self.net, self.weights, cut, probe.x, probe.y, compression, self.rng).grads
-            yield {name: quantise(g, compression.update_bits, self.rng) if params.block_of(name) < cut else g
+            grads = split_gradient(self.net, self.weights, cut, probe.x, probe.y, compression, self.streams.compression).grads
+            yield {name: quantise(g, compression.update_bits, self.streams.compression) if params.block_of(name) < cut else g
                    for name, g in grads.items()}
 
 
@@ -217,7 +217,8 @@ def _summary(seen: Sequence[_Snapshot], cuts: Sequence[int], most_bias: float, r
 def fit_power_law(ratios: NDArray, bias: NDArray, most_bias: float) -> tuple[float, float, float]:
     """Scale, exponent (at least 1: convex) and largest ratio of the fit bias = scale ratio^exponent below ``most_bias``.
 
-    Least squares of the logarithms over the points below ``most_bias``, or over the first point alone.
+    Least squares of the logarithms over the points below ``most_bias``, or over the first point alone; the largest
+    ratio is where the fit or the measured curve reaches ``most_bias``, whichever comes first.
     """
     good = np.cumprod(bias <= most_bias).astype(bool)
     good[0] = True
@@ -225,4 +226,5 @@ def fit_power_law(ratios: NDArray, bias: NDArray, most_bias: float) -> tuple[flo
     slope = float(np.polyfit(x, y, 1)[0]) if good.sum() > 1 else 1.0
     exponent = max(slope, 1.0)
     scale = float(np.exp(np.mean(y - exponent * x)))
-    return scale, exponent, float(min((most_bias / scale) ** (1 / exponent), 1.0))
+    crossing = 1.0 if good.all() else np.interp(most_bias, bias[good.sum() - 1:good.sum() + 1], ratios[good.sum() - 1:good.sum() + 1])
+    return scale, exponent, float(min((most_bias / scale) ** (1 / exponent), crossing))

@@ -1,0 +1,200 @@
+"""The settings of a scenario: typed, with their units, from TOML and the command line.
+
+Decibels, MHz and milliwatts are typed here and stop here (``wirelessfl.build`` converts them).
+"""
+
+import difflib
+import math
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=False)
+
+
+def _key(default: Any, meaning: str, **limits: Any) -> Any:
+    return Field(default, description=meaning, **limits)
+
+
+class CellSettings(_Section):
+    """The radio cell."""
+
+    devices: int = _key(10, "number of devices", ge=1)
+    radius_m: float = _key(250.0, "radius of the disc in which devices stand [m]", gt=0)
+    nearest_m: float = _key(10.0, "no device is nearer to the server than this [m]", gt=0)
+    path_loss: str = _key("3gpp-macro", "3gpp-macro (128.1 + 37.6 log10(d/km) dB) or log-distance (a power law)")
+    exponent: float = _key(3.5, "path-loss exponent of log-distance [1]", gt=0)
+    carrier_ghz: float = _key(2.0, "carrier frequency of log-distance [GHz]", gt=0)
+    shadowing_db: float = _key(8.0, "standard deviation of the log-normal shadowing [dB]", ge=0)
+    fading: str = _key("rayleigh", "rayleigh or none: small-scale fading, drawn afresh each round")
+    bandwidth_mhz: float = _key(2.0, "uplink band that the devices share [MHz]", gt=0)
+    downlink_mhz: float = _key(10.0, "downlink band, in equal shares [MHz]", gt=0)
+    noise_dbm_per_hz: float = _key(-174.0, "noise power density [dBm/Hz]")
+    noise_figure_db: float = _key(6.0, "noise figure of the receivers [dB]", ge=0)
+
+
+class DeviceSettings(_Section):
+    """Devices and server."""
+
+    tx_power_dbm: float = _key(20.0, "peak transmit power of a device [dBm]")
+    slowest_gflops: float = _key(0.05, "computing speed of the slowest devices [GFLOP/s]", gt=0)
+    fastest_gflops: float = _key(0.5, "computing speed of the fastest; log-uniform in between [GFLOP/s]", gt=0)
+    energy_pj_per_flop: float = _key(500.0, "computing energy at 1 GFLOP/s; grows with the square of the speed [pJ/FLOP]", ge=0)
+    energy_budget_mj: float = _key(0.0, "energy that a device may spend in a round, 0 for no limit [mJ]", ge=0)
+    server_gflops: float = _key(50.0, "computing speed of the server, in equal shares [GFLOP/s]", gt=0)
+    server_power_dbm: float = _key(43.0, "transmit power of the server [dBm]")
+
+
+class DataSettings(_Section):
+    """What is learnt, and who holds it."""
+
+    dataset: str = _key("digits", "digits, or NAME of a file NAME.npz in the folder that WIRELESSFL_DATA names")
+    partition: str = _key("dirichlet", "iid (equal random shares) or dirichlet (label skew)")
+    concentration: float = _key(1.0, "of the Dirichlet partition: small values give a device few classes [1]", gt=0)
+
+
+class TrainingSettings(_Section):
+    """The algorithm."""
+
+    algorithm: str = _key("splitfed-v1", "splitfed-v1 or fedavg")
+    model: str = _key("cnn", "cnn or mlp")
+    rounds: int = _key(120, "most rounds of a run", ge=1)
+    batch: int = _key(32, "samples of a mini-batch", ge=1)
+    local_steps: int = _key(1, "mini-batches of a device in a round", ge=1)
+    interval: int = _key(1, "client sides are averaged every so many rounds", ge=1)
+    lr: float = _key(0.1, "learning rate [1]", gt=0)
+    target_accuracy: float = _key(0.93, "test accuracy that the clock is stopped at [1]", gt=0, lt=1)
+    smoothing: int = _key(5, "rounds over which the accuracy is averaged for that", ge=1)
+    update_bits: int = _key(32, "bits of an entry of a client's update; 32 is a float [bit]", ge=2, le=32)
+    cut_bits: int = _key(32, "bits of an entry of the smashed data and of their gradients [bit]", ge=2, le=32)
+    dropout: float = _key(0.0, "share of the smashed data that is not sent [1]", ge=0, lt=1)
+
+
+class DecisionSettings(_Section):
+    """How decisions are made."""
+
+    policies: tuple[str, ...] = _key(("joint", "equal-band", "fixed-split", "no-pruning", "equal"), "what to compare; the first is compared with the others")
+    when: Literal["every-round", "once"] = _key("every-round", "decide on each round's channel, or once on the mean channel")
+    splits: tuple[int, ...] = _key((), "blocks that a device may run, one of these; empty for all cuts of the model")
+    fixed_split: int = _key(0, "the split of the policies that fix it; 0 for the best common one by the solver's own forecast", ge=0)
+    prune_max: float = _key(0.9, "largest pruning ratio [1]", ge=0, lt=1)
+    bound: str = _key("relative", "form of the convergence bound: relative (measured bias) or constants (the literature's)")
+    bias_max: float = _key(0.75, "relative bias above which the bound is not trusted [1]", gt=0, lt=1)
+    exponent: float = _key(1.0, "progress of a round is (1 - loss)^exponent; 1 is the bound as derived [1]", gt=0)
+    pilot_rounds: int = _key(60, "length of the pilot run that measures the bound's constants", ge=2)
+    deadline_ms: float = _key(0.0, "deadline of a round, 0 to choose the best one [ms]", ge=0)
+
+
+class Scenario(_Section):
+    """Everything that a run depends on."""
+
+    name: str = _key("default", "name of the scenario; run folders bear it")
+    seed: int = _key(0, "first seed", ge=0)
+    seeds: int = _key(5, "number of seeds: seed, seed + 1, ...", ge=1)
+    cell: CellSettings = CellSettings()
+    devices: DeviceSettings = DeviceSettings()
+    data: DataSettings = DataSettings()
+    training: TrainingSettings = TrainingSettings()
+    decision: DecisionSettings = DecisionSettings()
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be, in one sentence."""
+
+
+def load(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Scenario:
+    """Read a scenario from TOML (the default one without a file), then apply ``section.key=value`` overrides.
+
+    Raises
+    ------
+    SettingsError
+        With a sentence that names the key, what came and what is allowed.
+    """
+    table: dict[str, Any] = {}
+    if path is not None:
+        try:
+            table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SettingsError(f"cannot read the scenario {path}: {error.strerror or error}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path} is not TOML: {error}") from None
+    for override in overrides:
+        _override(table, override)
+    return scenario(table)
+
+
+def scenario(table: dict[str, Any]) -> Scenario:
+    """A scenario from a nested table of settings; keys that it lacks have their defaults."""
+    try:
+        found = Scenario.model_validate(table)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentence(e) for e in error.errors())) from None
+    if found.devices.slowest_gflops > found.devices.fastest_gflops:
+        raise SettingsError("devices.slowest_gflops is above devices.fastest_gflops [GFLOP/s]: "
+                            f"{found.devices.slowest_gflops} > {found.devices.fastest_gflops}")
+    if found.cell.nearest_m >= found.cell.radius_m:
+        raise SettingsError(f"cell.nearest_m must be below cell.radius_m [m]: {found.cell.nearest_m} >= {found.cell.radius_m}")
+    return found
+
+
+def _override(table: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise SettingsError(f"--set takes section.key=value, got {override!r}")
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise SettingsError(f"--set {override}: {section} is not a section")
+    try:
+        table[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        table[last] = text.strip()                  # a bare word: a string without its quotes
+
+
+def _sentence(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(where, list(_keys(Scenario)), 1, cutoff=0.5)
+        return f"unknown setting {where}" + (f"; did you mean {close[0]}?" if close else "; see `wirelessfl scenario`")
+    field: Any = _keys(Scenario).get(where)
+    unit = f" ({field.description})" if field is not None and field.description else ""
+    return f"{where}{unit}: {error['msg'][0].lower()}{error['msg'][1:]}, got {error['input']!r}"
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
+    """Every key by its dotted name."""
+    found: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        nested = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        found |= _keys(field.annotation, f"{prefix}{name}.") if nested else {f"{prefix}{name}": field}   # type: ignore[arg-type]
+    return found
+
+
+def to_toml(found: Scenario) -> str:
+    """The scenario as TOML, every key with its meaning and unit in a comment."""
+    lines = [line for name, field in Scenario.model_fields.items() if not isinstance(getattr(found, name), _Section)
+             for line in (f"{name} = {_toml(getattr(found, name))}  # {field.description}",)]
+    for name in Scenario.model_fields:
+        section = getattr(found, name)
+        if isinstance(section, _Section):
+            lines += ["", f"# {type(section).__doc__}", f"[{name}]"]
+            lines += [f"{key} = {_toml(getattr(section, key))}  # {field.description}" for key, field in type(section).model_fields.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "inf" if value > 0 else "-inf"
+    return repr(value)

@@ -1,0 +1,94 @@
+"""What a simulation yields, round by round, and the tables made of it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from optim.allocation import Allocation, Status
+
+
+@dataclass(frozen=True)
+class Record:
+    """One round of one run.
+
+    Attributes
+    ----------
+    accuracy, test_loss : float
+        Of the averaged model on the test data, after the round [1], [nat].
+    train_loss : float
+        Mean over the devices [nat].
+    latency, elapsed : float
+        Time of the round, and since the start [s].
+    energy, spent : float
+        Energy of all devices in the round, and since the start [J].
+    uplink_bits, downlink_bits : float
+        Traffic of all devices in the round, counted from the tensors [bit].
+    cut, gain, speed : (K,) array
+        Blocks on each device; its power gain [1] and computing speed [FLOP/s].
+    allocation : Allocation
+    """
+
+    policy: str
+    seed: int
+    round: int
+    accuracy: float
+    test_loss: float
+    train_loss: float
+    latency: float
+    elapsed: float
+    energy: float
+    spent: float
+    uplink_bits: float
+    downlink_bits: float
+    cut: NDArray
+    gain: NDArray
+    speed: NDArray
+    allocation: Allocation
+
+    @property
+    def status(self) -> Status:
+        status: Status = self.allocation.status
+        return status
+
+
+def rounds_table(records: Iterable[Record]) -> pd.DataFrame:
+    """One row a round: policy, seed, round, and the numbers of the round in SI units."""
+    return pd.DataFrame([{
+        "policy": r.policy, "seed": r.seed, "round": r.round, "accuracy": r.accuracy, "test_loss": r.test_loss,
+        "train_loss": r.train_loss, "latency_s": r.latency, "elapsed_s": r.elapsed, "energy_j": r.energy,
+        "spent_j": r.spent, "uplink_bits": r.uplink_bits, "downlink_bits": r.downlink_bits,
+        "progress_lost": float(r.allocation.objective), "gap": float(r.allocation.gap),
+        "price_per_hz": float(r.allocation.price), "status": r.status.name.lower()} for r in records])
+
+
+def allocations_table(records: Iterable[Record]) -> pd.DataFrame:
+    """One row a round and device: what it was given, and what it was like."""
+    return pd.concat([allocation_table(r.allocation, r.cut, r.gain, r.speed).assign(
+        policy=r.policy, seed=r.seed, round=r.round) for r in records], ignore_index=True).pipe(
+        lambda t: t[["policy", "seed", "round", *(c for c in t.columns if c not in ("policy", "seed", "round"))]])
+
+
+def allocation_table(found: Allocation, cut: NDArray, gain: NDArray, speed: NDArray) -> pd.DataFrame:
+    """One row a device, in SI units."""
+    return pd.DataFrame({
+        "device": np.arange(len(cut)), "split": cut, "pruning_ratio": found.ratio, "bandwidth_hz": found.bandwidth,
+        "power_w": found.power, "latency_s": found.latency, "energy_j": found.energy, "gain": gain, "speed_flops": speed})
+
+
+def reached(rounds: pd.DataFrame, target: float, smoothing: int) -> pd.DataFrame:
+    """One row a run: simulated time, energy and round at which the smoothed accuracy first reaches the target.
+
+    Smoothed is the mean over the last ``smoothing`` rounds. A run that never reaches it has an infinite time.
+    """
+    rows = []
+    for (policy, seed), run in rounds.groupby(["policy", "seed"], sort=False):
+        smooth = run["accuracy"].rolling(smoothing, min_periods=min(smoothing, len(run))).mean()
+        there = np.flatnonzero(smooth >= target)
+        at = run.iloc[there[0]] if there.size else None
+        rows.append({"policy": policy, "seed": seed, "rounds": np.inf if at is None else at["round"] + 1,
+                     "time_s": np.inf if at is None else at["elapsed_s"], "energy_j": np.inf if at is None else at["spent_j"],
+                     "final_accuracy": smooth.iloc[-1], "status": run["status"].iloc[-1]})
+    return pd.DataFrame(rows)
