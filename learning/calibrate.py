@@ -1,15 +1,16 @@
 r"""Measure what the convergence bound needs, along a short pilot run on the real model and data.
 
-For every cut, over a grid of pruning ratios, the relative bias of the gradient
+The bound sums one round's descent over the rounds t, so its relative bias is a ratio of sums along the path,
 
-.. math:: \kappa(\rho) = \sum_k \omega_k \|\nabla F_k - h_k\|^2 / \sum_k \omega_k \|\nabla F_k\|^2,           \tag{1}
+.. math:: \kappa(\rho) = \sum_t \|\nabla F - \textstyle\sum_k \omega_k h_k\|^2 \,/\, \sum_t \|\nabla F\|^2,          \tag{1}
 
-h_k being the gradient at the pruned weights, with zeros where they were pruned, averaged over the checkpoints of the
-pilot and fitted by scale rho^exponent up to ``most_bias``. Beside it, the dissimilarity B^2, the noise of sampling, of the
-quantiser and of dropout, and the constants beta, sigma_j^2, G_j^2, W_j^2 per block j.
+for every cut over a grid of pruning ratios; h_k is the gradient of device k at the pruned weights, with zeros where they were
+pruned, all devices pruning alike. It is fitted by scale rho^exponent up to ``most_bias``. The noise enters as the means of
+beta sigma^2 (sampling) and beta Omega (compression). The literature's form takes the largest beta, sigma_j^2, G_j^2 and
+W_j^2 per block j instead.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch import nn
 
 from learning import client, params
 from learning.algorithm import Algorithm, Plan, Shard, Streams
-from learning.compress import FLOAT_BITS, keep_mask, quantise
+from learning.compress import keep_mask, quantise
 from learning.params import Params
 from learning.split import PLAIN, Compression, split_gradient
 
@@ -37,15 +38,17 @@ class Calibration:
     ratios : (J,)
         Where kappa was measured.
     bias : (C, J)
-        kappa (1), mean over the checkpoints [1].
+        kappa (1) [1].
     scale, exponent, ratio_max : (C,)
         The fit kappa = scale rho^exponent, and the ratio up to which it was made [1].
     compression_bias : (C,)
-        Squared relative bias of the compression at the cut [1].
+        Squared bias of the compression at the cut, relative as in (1) [1].
     compression_noise : (C,)
-        Omega, variance that the compression adds to a device's gradient.
+        Mean of beta Omega, Omega the variance that the compression adds to one device's gradient.
+    sampling_noise : float
+        Mean of beta sigma^2, sigma^2 the variance of one device's mini-batch gradient.
     dissimilarity : float
-        B^2, the mean over the checkpoints [1].
+        B^2, the sum of sum omega_k |grad F_k|^2 over that of |grad F|^2 [1].
     smoothness : float
         beta, the largest seen.
     start : float
@@ -65,6 +68,7 @@ class Calibration:
     ratio_max: tuple[float, ...]
     compression_bias: tuple[float, ...]
     compression_noise: tuple[float, ...]
+    sampling_noise: float
     dissimilarity: float
     smoothness: float
     start: float
@@ -79,13 +83,14 @@ class _Snapshot:
     """Measurements at one checkpoint."""
 
     loss: float
-    bias: NDArray
-    compression: NDArray         # (C, 2): squared bias and variance
-    squares: tuple[float, float]  # sum omega |grad F_k|^2, |grad F|^2
+    bias: NDArray                # (C, J) |grad F - sum omega_k h_k|^2
+    compression: NDArray         # (C, 2) squared bias, and Omega
+    square: float                # |grad F|^2
+    squares: float               # sum omega_k |grad F_k|^2
     smoothness: float
-    sampling: NDArray
-    gradient: NDArray
-    weight: NDArray
+    sampling: NDArray            # (L,)
+    gradient: NDArray            # (L,)
+    weight: NDArray              # (L,)
 
 
 def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard], *, rounds: int, cuts: Sequence[int],
@@ -131,24 +136,28 @@ class _Probe:
     streams: Streams
 
     def measure(self, cuts: Sequence[int], compression: Compression) -> _Snapshot:
-        share = np.array(self.sizes) / sum(self.sizes)
         losses, grads = zip(*(self._gradient(self.weights, p) for p in self.probes), strict=True)
-        whole = params.weighted_sum(grads, share)
-        own = np.array([params.squared_norm(g) for g in grads])
+        whole = params.weighted_sum(grads, self.share)
         ahead = params.combine(lambda w, g: w - self.lr * g, self.weights, whole)
-        bend = params.weighted_sum([self._gradient(ahead, p)[1] for p in self.probes], share)
-        moved = params.squared_norm(params.combine(torch.sub, bend, whole))
+        bend = params.combine(torch.sub, self._whole(ahead), whole)
         noise = np.mean([self._sampling(p, g) for p, g in zip(self.probes, grads, strict=True)], axis=0)
+        square = params.squared_norm(whole)
         return _Snapshot(
-            loss=float(share @ losses),
-            bias=np.array([[self._bias(cut, ratio, grads, share) for ratio in RATIOS] for cut in cuts]) / (share @ own),
-            compression=np.array([self._compression(cut, compression, grads) for cut in cuts]),
-            squares=(float(share @ own), params.squared_norm(whole)),
-            smoothness=float(np.sqrt(moved / params.squared_norm(whole)) / self.lr),
-            sampling=noise,
-            gradient=noise + np.mean([self._by_block(g) for g in grads], axis=0),
+            loss=float(self.share @ losses),
+            bias=np.array([[self._bias(cut, ratio, whole) for ratio in RATIOS] for cut in cuts]),
+            compression=np.array([self._compression(cut, compression, whole) for cut in cuts]),
+            square=square, squares=float(self.share @ [params.squared_norm(g) for g in grads]),
+            smoothness=float(np.sqrt(params.squared_norm(bend) / square) / self.lr),
+            sampling=noise, gradient=noise + np.mean([self._by_block(g) for g in grads], axis=0),
             weight=self._by_block(self.weights),
         )
+
+    @property
+    def share(self) -> NDArray:
+        return np.array(self.sizes) / sum(self.sizes)
+
+    def _whole(self, weights: Params) -> Params:
+        return params.weighted_sum([self._gradient(weights, p)[1] for p in self.probes], self.share)
 
     def _gradient(self, weights: Params, probe: Shard) -> tuple[float, Params]:
         done = split_gradient(self.net, weights, len(self.net), probe.x, probe.y)
@@ -160,13 +169,11 @@ class _Probe:
             squares[params.block_of(name)] += params.squared_norm({name: value})
         return squares
 
-    def _bias(self, cut: int, ratio: float, grads: Sequence[Params], share: NDArray) -> float:
-        """sum omega_k |grad F_k - h_k|^2 of (1)."""
+    def _bias(self, cut: int, ratio: float, whole: Params) -> float:
+        """The numerator of (1)."""
         mask = keep_mask(params.front(self.weights, cut), ratio)
-        pruned = client.prune(self.weights, mask)
-        found = (client.prune(self._gradient(pruned, p)[1], mask) for p in self.probes)
-        return float(sum(w * params.squared_norm(params.combine(torch.sub, g, h))
-                         for w, g, h in zip(share, grads, found, strict=True)))
+        found = client.prune(self._whole(client.prune(self.weights, mask)), mask)
+        return params.squared_norm(params.combine(torch.sub, whole, found))
 
     def _sampling(self, probe: Shard, grad: Params) -> NDArray:
         """Variance of a mini-batch gradient, block by block: that of single samples over the size of the batch."""
@@ -175,39 +182,38 @@ class _Probe:
         spread = [self._by_block(params.combine(torch.sub, g, grad)) for g in singles]
         return np.mean(spread, axis=0) / min(self.batch, len(probe))
 
-    def _compression(self, cut: int, compression: Compression, grads: Sequence[Params]) -> tuple[float, float]:
-        """Squared relative bias and variance that the compression adds, from pairs of independent draws."""
-        if compression == PLAIN or cut == len(self.net) and compression.update_bits >= FLOAT_BITS:
+    def _compression(self, cut: int, compression: Compression, whole: Params) -> tuple[float, float]:
+        """Squared bias of the averaged gradient, and variance of one device's, from pairs of independent draws."""
+        if compression == PLAIN:
             return 0.0, 0.0
-        biases, noises = [], []
-        for probe, grad in zip(self.probes[:3], grads, strict=False):
-            errors = [params.combine(torch.sub, g, grad) for g in self._compressed(cut, compression, probe)]
-            each = np.mean([params.squared_norm(e) for e in errors])
-            joint = params.squared_norm(params.weighted_sum(errors, [1.0] * DRAWS))
-            bias = max((joint - DRAWS * each) / (DRAWS * (DRAWS - 1)), 0.0)      # <e_i, e_j>, i != j: unbiased
-            biases.append(bias / params.squared_norm(grad))
-            noises.append(max(each - bias, 0.0))
-        return float(np.mean(biases)), float(np.mean(noises))
+        errors = [params.combine(torch.sub, self._compressed(cut, compression), whole) for _ in range(DRAWS)]
+        each = float(np.mean([params.squared_norm(e) for e in errors]))
+        joint = params.squared_norm(params.weighted_sum(errors, [1.0] * DRAWS))
+        bias = max((joint - DRAWS * each) / (DRAWS * (DRAWS - 1)), 0.0)              # mean of <e_i, e_j>, i != j
+        return bias, max(each - bias, 0.0) / float(self.share @ self.share)
 
-    def _compressed(self, cut: int, compression: Compression, probe: Shard) -> Iterator[Params]:
-        for _ in range(DRAWS):
-            grads = split_gradient(self.net, self.weights, cut, probe.x, probe.y, compression, self.streams.compression).grads
-            yield {name: quantise(g, compression.update_bits, self.streams.compression) if params.block_of(name) < cut else g
-                   for name, g in grads.items()}
+    def _compressed(self, cut: int, compression: Compression) -> Params:
+        draw = self.streams.compression
+        grads = [split_gradient(self.net, self.weights, cut, p.x, p.y, compression, draw).grads for p in self.probes]
+        sent = [{name: quantise(g, compression.update_bits, draw) if params.block_of(name) < cut else g
+                 for name, g in grad.items()} for grad in grads]
+        return params.weighted_sum(sent, self.share)
 
 
 def _summary(seen: Sequence[_Snapshot], cuts: Sequence[int], most_bias: float, rounds: int) -> Calibration:
     def plain(values: NDArray) -> tuple:
         return tuple(float(v) for v in values)
 
-    bias = np.mean([s.bias for s in seen], axis=0)
+    square = sum(s.square for s in seen)
+    bias = sum(s.bias for s in seen) / square
     fits = [fit_power_law(np.array(RATIOS), row, most_bias) for row in bias]
-    compression = np.mean([s.compression for s in seen], axis=0)
     return Calibration(
         cuts=tuple(cuts), ratios=RATIOS, bias=tuple(plain(row) for row in bias),
         scale=tuple(f[0] for f in fits), exponent=tuple(f[1] for f in fits), ratio_max=tuple(f[2] for f in fits),
-        compression_bias=plain(compression[:, 0]), compression_noise=plain(compression[:, 1]),
-        dissimilarity=float(np.mean([s.squares[0] / s.squares[1] for s in seen])),
+        compression_bias=plain(sum(s.compression[:, 0] for s in seen) / square),
+        compression_noise=plain(np.mean([s.smoothness * s.compression[:, 1] for s in seen], axis=0)),
+        sampling_noise=float(np.mean([s.smoothness * s.sampling.sum() for s in seen])),
+        dissimilarity=sum(s.squares for s in seen) / square,
         smoothness=max(s.smoothness for s in seen), start=max(seen[0].loss - min(s.loss for s in seen), 1e-6),
         sampling=plain(np.max([s.sampling for s in seen], axis=0)),
         gradient=plain(np.max([s.gradient for s in seen], axis=0)),

@@ -12,11 +12,12 @@ With R_0 rounds planned without pruning, u = 2 theta / (eta R_0) and theta = F(w
 
 .. math:: R = R_0 / (1 - \Phi),\qquad \Phi = \textstyle\sum_k [\varphi_k(o_k) + c_{k,o_k}(\rho_k)].          \tag{2}
 
-*Relative* (ours): the bias of pruning is measured relative to the gradient, kappa(rho) = scale rho^exponent per split,
-and B^2 bounds how the devices' gradients differ; r = beta eta sum omega^2 sigma^2 / u is the share of sampling noise:
+*Relative* (ours): the bias is measured relative to the gradient, as the ratio of their sums along a pilot run (which is what
+summing (1) asks for), kappa(rho) = scale rho^exponent for each split, with all devices alike; devices that decide
+differently are joined by Jensen's inequality. r = eta mean(beta sigma^2) sum omega^2 / u is the share of sampling noise:
 
-.. math:: c_k = (1 + r) B^2 \omega_k \kappa(\rho_k),\quad
-          \varphi_k = (1 + r) B^2 \omega_k \kappa_0 + \beta\eta\,\omega_k^2\,\Omega / u                    \tag{3}
+.. math:: c_k = (1 + r)\, \omega_k \kappa(\rho_k),\quad
+          \varphi_k = (1 + r)\, \omega_k \kappa_0 + \eta\,\omega_k^2\, \overline{\beta\Omega} / u                    \tag{3}
 
 with kappa_0 the relative bias of the compression (dropout is unbiased, what lies behind it is not).
 
@@ -24,7 +25,7 @@ with kappa_0 the relative bias of the compression (dropout is unbiased, what lie
 most the share rho of both, and averaging every I rounds drifts by at most 4 eta^2 I^2 G_c^2:
 
 .. math:: c_k = 3 \omega_k (\beta^2 W_c^2 + G_c^2) \rho_k / u,\quad
-          \varphi_k = [\beta\eta\,\omega_k^2\,\Omega + 12 \beta^2\eta^2 I^2 1\{I > 1\}\,\omega_k G_c^2] / u   \tag{4}
+          \varphi_k = [\eta\,\omega_k^2\, \overline{\beta\Omega} + 12 \beta^2\eta^2 I^2 1\{I > 1\}\,\omega_k G_c^2] / u   \tag{4}
 
 With measured constants (4) dwarfs u, and its answer is "never prune"; that is why (3) is the default.
 """
@@ -50,17 +51,15 @@ class Constants:
     start : float
         theta = F(w_0) - F*, loss to be gained [1].
     smoothness : float
-        beta [1].
+        beta, the largest along the pilot [1].
     sampling : float
-        sigma^2, variance of a device's mini-batch gradient.
-    dissimilarity : float
-        B^2 >= 1: sum omega_k |grad F_k|^2 over |grad F|^2 [1].
+        Mean along the pilot of beta sigma^2, with sigma^2 the variance of a device's mini-batch gradient.
     scale, exponent : (O,) array
         The relative bias of pruning, kappa(rho) = scale rho^exponent [1].
     bias : (O,) array
         kappa_0, relative bias of the compression at the split [1].
     noise : (O,) array
-        Omega, variance that the compression adds to a device's gradient.
+        Mean along the pilot of beta Omega, with Omega the variance that the compression adds to a device's gradient.
     gradient, weight : (O,) array
         G_c^2 and W_c^2, squared norms of the client side's gradient and weights.
     """
@@ -70,7 +69,6 @@ class Constants:
     start: float
     smoothness: float
     sampling: float
-    dissimilarity: float
     scale: NDArray
     exponent: NDArray
     bias: NDArray
@@ -85,13 +83,13 @@ class Constants:
 
     def sampling_share(self, weights: NDArray) -> float:
         """r: sampling noise in units of u, for devices of data ``weights`` (K,) [1]."""
-        return float(self.smoothness * self.step * np.sum(weights**2) * self.sampling / self.unit)
+        return float(self.step * np.sum(weights**2) * self.sampling / self.unit)
 
 
 def relative(known: Constants, weights: NDArray) -> tuple[NDArray, PowerLaw]:
     """Form (3): phi (K, O) and the pruning cost c, for devices of data ``weights`` (K,) that sum to one [1]."""
     w = weights[:, None]
-    grip = (1 + known.sampling_share(weights)) * known.dissimilarity * w
+    grip = (1 + known.sampling_share(weights)) * w
     return grip * known.bias + _added_noise(known, w), PowerLaw(grip * known.scale, known.exponent)
 
 
@@ -109,4 +107,4 @@ def rounds_needed(planned: float, loss: float) -> float:
 
 
 def _added_noise(known: Constants, w: NDArray) -> NDArray:
-    return known.smoothness * known.step * w**2 * known.noise / known.unit
+    return known.step * w**2 * known.noise / known.unit

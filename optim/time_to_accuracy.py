@@ -59,12 +59,12 @@ def time_to_accuracy(problem: Deadline, worth: float | None = None, *, exponent:
 def worth_of_progress(problems: Deadline, *, exponent: float = 1.0, shares: NDArray | None = None) -> float:
     """mu of (2) [s] from a batch of sampled channels, (S, K) gains; also the mean time that a full round's progress takes."""
     low, high = _range(problems, shares)
-    grid = np.geomspace(low, high, 2 * POINTS)                                  # (J, S)
-    loss = _solver(shares)(replace(problems, deadline=grid), rtol=ROUGH).objective
     usable = np.isfinite(low)
+    grid = np.geomspace(np.where(usable, low, 1.0), np.where(usable, high, 1.0), 2 * POINTS)          # (J, S)
+    loss = _solver(shares)(replace(problems, deadline=grid), rtol=ROUGH).objective
     grid, progress = grid[:, usable], _progress(loss, exponent)[:, usable]
-    if not progress.size or not (progress > 0).any():
-        return np.inf
+    if not (progress > 0).any():
+        return float("inf")
     mu = float(np.min(np.where(progress > 0, grid, np.inf) / np.maximum(progress, 1e-12)))
     for _ in range(50):
         pick = np.argmin(grid - mu * progress, axis=0)[None]

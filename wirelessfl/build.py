@@ -174,7 +174,7 @@ def constants(measured: Calibration, lr: float) -> bound.Constants:
     gradient, weight = (np.array([sum(values[:cut]) for cut in measured.cuts]) for values in (measured.gradient, measured.weight))
     return bound.Constants(
         step=lr, rounds=measured.rounds, start=measured.start, smoothness=measured.smoothness,
-        sampling=sum(measured.sampling), dissimilarity=measured.dissimilarity, scale=np.array(measured.scale),
+        sampling=measured.sampling_noise, scale=np.array(measured.scale),
         exponent=np.array(measured.exponent), bias=np.array(measured.compression_bias),
         noise=np.array(measured.compression_noise), gradient=gradient, weight=weight)
 

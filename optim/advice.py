@@ -1,0 +1,55 @@
+"""What stands in the way of an infeasible problem, and what would mend it, in one sentence."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channels.rates import LN2
+from optim.allocation import Allocation, Status
+from optim.answer import impossible
+from optim.costs import uplink_load
+from optim.deadline import Deadline
+from optim.fastest import LONGEST, least_deadline
+from optim.price import Curves
+
+
+def advice(problem: Deadline, found: Allocation, shares: NDArray | None = None) -> str:
+    """Name the constraint, the devices (from 0) and the cure. For one problem, not a batch."""
+    dead, late, hungry = impossible(problem)
+    status: Status = found.status
+    if status is Status.LINK:
+        return f"{_devices(dead)} no usable link (gain or power 0): move it, raise its power or leave it out of the round"
+    if status is Status.ENERGY:
+        return (f"{_devices(hungry)} too small an energy budget for a round of {float(problem.deadline):.4g} s; at least "
+                f"{_least_energy(problem)[hungry].max():.4g} J would do with time and band without limit")
+    if status is Status.DEADLINE:
+        return (f"{_devices(late)} too little time by a deadline of {float(problem.deadline):.4g} s, whatever the band; "
+                f"{_shortest(problem, shares)}")
+    if status is Status.BAND:
+        need = Curves(problem).deep.band.min(-1)
+        need = need.sum() if shares is None else (need / shares).max()
+        return (f"a band of {float(problem.band) / 1e6:.4g} MHz is too narrow for a deadline of {float(problem.deadline):.4g} s: "
+                f"{need / 1e6:.4g} MHz are needed, or {_shortest(problem, shares)}")
+    return status.value
+
+
+def _devices(mask: NDArray) -> str:
+    names = [str(k) for k in np.flatnonzero(mask)]
+    return f"device {names[0]} has" if len(names) == 1 else f"devices {', '.join(names[:-1])} and {names[-1]} have"
+
+
+def _shortest(problem: Deadline, shares: NDArray | None) -> str:
+    shortest = float(least_deadline(problem, shares))
+    if np.isfinite(shortest):
+        return f"allow at least {shortest:.4g} s (pruned to the limit)"
+    return "no deadline is long enough: raise the energy budgets too"
+
+
+def _least_energy(problem: Deadline) -> NDArray:
+    """Energy (K,) [J] that a device needs if pruned to the limit, with band and time without limit."""
+    patient = replace(problem, deadline=LONGEST)
+    keep = 1 - patient.prune_max
+    needs = (patient.costs.fixed_energy + keep * patient.costs.kept_energy
+             + uplink_load(patient.costs, keep) * LN2 / patient.gain[..., None])
+    return np.broadcast_to(needs, patient.shape).min(-1)

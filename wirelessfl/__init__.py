@@ -1,0 +1,40 @@
+"""Split federated learning over wireless links: decide splits, pruning, bandwidth and power from a bound, then train.
+
+>>> import wirelessfl as wfl
+>>> scenario = wfl.load_scenario(overrides=["cell.devices=4", "decision.pilot_rounds=4"])
+>>> world = wfl.world(scenario, seed=0)
+>>> problem = wfl.problem(world, wfl.measure(world), gain=world.placement.mean_gain)
+>>> print(wfl.solve_kkt(problem).status.value)
+optimal
+"""
+
+from importlib import metadata
+
+from channels.cell import Cell
+from channels.rates import bandwidth_for, rate
+from learning.calibrate import Calibration
+from optim.advice import advice
+from optim.allocation import Allocation, Residual, Status
+from optim.costs import RoundCosts
+from optim.deadline import Deadline, residual, solve_kkt
+from optim.deadline_cvxpy import solve_cvxpy
+from optim.fastest import least_deadline
+from optim.pruning_cost import PiecewiseLinear, PowerLaw
+from optim.time_to_accuracy import time_to_accuracy
+from wirelessfl.build import measure, problem, world
+from wirelessfl.config import Scenario
+from wirelessfl.config import load as load_scenario
+from wirelessfl.experiment import run
+from wirelessfl.record import Record
+from wirelessfl.simulate import simulate
+
+try:
+    __version__ = metadata.version("wirelessfl")
+except metadata.PackageNotFoundError:      # a source tree that was never installed
+    __version__ = "0+source"
+
+__all__ = [
+    "Allocation", "Calibration", "Cell", "Deadline", "PiecewiseLinear", "PowerLaw", "Record", "Residual", "RoundCosts",
+    "Scenario", "Status", "advice", "bandwidth_for", "least_deadline", "load_scenario", "measure", "problem", "rate",
+    "residual", "run", "simulate", "solve_cvxpy", "solve_kkt", "time_to_accuracy", "world",
+]

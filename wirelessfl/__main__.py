@@ -1,0 +1,148 @@
+"""The command line, and the only place that prints."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+import wirelessfl
+from channels.units import linear_to_db, watt_to_dbm
+from optim.advice import advice
+from optim.allocation import Allocation
+from optim.deadline import Deadline, residual
+from wirelessfl import build
+from wirelessfl.config import Scenario, SettingsError, load, to_toml
+from wirelessfl.experiment import run
+from wirelessfl.policy import POLICIES, cuts_of, prepare
+from wirelessfl.record import Record, allocation_table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status is 0, 1 where something is infeasible, and 2 for a setting that cannot be."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.command(options)
+        return status
+    except SettingsError as error:
+        print(f"wirelessfl: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nwirelessfl: interrupted; what was finished is in the run folder", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="wirelessfl", description="Joint decisions for split federated learning over wireless links.")
+    parser.add_argument("--version", action="version", version=f"wirelessfl {wirelessfl.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, command, text in (
+            ("run", _run, "simulate the policies of a scenario, and compare them"),
+            ("solve", _solve, "decide one round of a scenario, and print the decision"),
+            ("scenario", _scenario, "print a scenario as TOML, every key with its unit and meaning")):
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        sub.set_defaults(command=command)
+        sub.add_argument("scenario", nargs="?", type=Path, help="a TOML file; the default scenario without one")
+        sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, such as cell.devices=20")
+        if name == "run":
+            sub.add_argument("--out", type=Path, help="the run folder; runs/NAME-TIME without one")
+            sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; results do not depend on them")
+    return parser
+
+
+def _scenario(options: argparse.Namespace) -> int:
+    print(to_toml(load(options.scenario, options.set)), end="")
+    return 0
+
+
+def _solve(options: argparse.Namespace) -> int:
+    s = load(options.scenario, options.set)
+    chosen = build.choose(POLICIES, s.decision.policies[0], "decision.policies")
+    w = build.world(s, s.seed)
+    measured = build.measure(w)
+    gain = w.placement.draw(w.rng("fading"))
+    problem, decider = build.problem(w, measured, gain), prepare(chosen, w, measured)
+    found = decider.decide(problem)
+    print(f"{s.name}: policy {s.decision.policies[0]}, seed {s.seed}, first round; {len(w.cuts)} splits, "
+          f"{s.cell.devices} devices, {s.cell.bandwidth_mhz:g} MHz\n")
+    if not found.status.feasible:
+        print(f"status    {found.status.name.lower()}: {found.status.value}\nadvice    {advice(problem, found)}")
+        return 1
+    _print_decision(found, w, gain)
+    _print_grades(replace(problem, deadline=found.deadline), found)
+    return 0
+
+
+def _print_decision(found: Allocation, w: build.World, gain: np.ndarray) -> None:
+    t = allocation_table(found, cuts_of(w, found), gain, w.speed)
+    with np.errstate(divide="ignore"):
+        shown = pd.DataFrame({
+            "device": t["device"], "gain [dB]": linear_to_db(t["gain"]).round(1), "speed [GFLOP/s]": (t["speed_flops"] / 1e9).round(3),
+            "split [blocks]": t["split"], "pruned [1]": t["pruning_ratio"].round(3), "band [kHz]": (t["bandwidth_hz"] / 1e3).round(1),
+            "power [dBm]": watt_to_dbm(t["power_w"]).round(1), "latency [ms]": (t["latency_s"] * 1e3).round(1),
+            "energy [mJ]": (t["energy_j"] * 1e3).round(2)})
+    print(shown.to_string(index=False), "\n")
+
+
+def _print_grades(problem: Deadline, found: Allocation) -> None:
+    grade = residual(problem, found)
+    print(f"round     {float(found.latency.max()) * 1e3:.4g} ms, {float(found.energy.sum()) * 1e3:.4g} mJ\n"
+          f"objective {float(found.objective):.6g} of a round's progress is lost by the bound\n"
+          f"price     {float(found.price) * 1e6:.4g} of a round's progress per MHz\n"
+          f"gap       {float(found.gap):.2g} of the objective, certified over all splits\n"
+          f"residual  feasibility {grade.feasibility:.1e}, stationarity {grade.stationarity:.1e}, "
+          f"complementarity {grade.complementarity:.1e}\nstatus    {found.status.value}")
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.workers < 1:
+        raise SettingsError(f"--workers must be at least 1, got {options.workers}")
+    s = load(options.scenario, options.set)
+    folder = options.out or Path("runs") / f"{s.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    alone = options.workers == 1
+    runs = len(s.decision.policies) * s.seeds
+    print(f"{s.name}: {len(s.decision.policies)} policies x {s.seeds} seeds, {options.workers} workers -> {folder}")
+    with tqdm(total=runs * (s.training.rounds if alone else 1), unit="round" if alone else "run", dynamic_ncols=True) as bar:
+        def watch(record: Record) -> None:
+            bar.set_postfix_str(f"{record.policy} seed {record.seed}: round {record.round + 1}, accuracy {record.accuracy:.3f}, "
+                                f"{record.elapsed:.1f} s simulated", refresh=False)
+            bar.update()
+
+        summary = run(s, folder, workers=options.workers, watch=watch)
+    print(closing_table(summary, s))
+    print(f"\ntables and pictures: {folder}/")
+    return 1 if (~summary["status"].isin(["optimal", "stalled"])).any() else 0
+
+
+def closing_table(summary: pd.DataFrame, s: Scenario) -> str:
+    """Time and energy to the target, and final accuracy, per policy: mean and standard deviation over the seeds."""
+    rows, first = [], s.decision.policies[0]
+    reference = summary[summary["policy"] == first].set_index("seed")["time_s"]
+    for policy, runs in summary.groupby("policy", sort=False):
+        there = runs[np.isfinite(runs["time_s"])]
+        ratio = there.set_index("seed")["time_s"] / reference
+        ratio = ratio[np.isfinite(ratio)]
+        rows.append({"policy": policy, "reached": f"{len(there)}/{len(runs)}", "time [s]": _spread(there["time_s"]),
+                     "energy [J]": _spread(there["energy_j"]), "rounds": _spread(there["rounds"], 0),
+                     "final accuracy": _spread(runs["final_accuracy"], 3), f"time / {first}": _spread(ratio, 2)})
+    title = f"\nto a test accuracy of {s.training.target_accuracy:g} (mean of {s.training.smoothing} rounds), over {s.seeds} seeds:\n"
+    lines = [f"{row.policy} seed {row.seed} ended early: {row.status}" for row in summary.itertuples()
+             if row.status not in ("optimal", "stalled")]
+    return "\n".join([title, pd.DataFrame(rows).to_string(index=False), *lines])
+
+
+def _spread(values: pd.Series, digits: int = 1) -> str:
+    if values.empty:
+        return "-"
+    spread = f" ± {values.std():.{digits}f}" if len(values) > 1 else ""
+    return f"{values.mean():.{digits}f}{spread}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
