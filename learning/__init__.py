@@ -1,1 +1,1 @@
-"""Learning without a clock: models as blocks, data, compression, algorithms, calibration. It counts bits and FLOPs, not seconds."""
+"""Learning without a clock: it counts bits and FLOPs, not seconds. torch."""

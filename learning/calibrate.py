@@ -205,12 +205,12 @@ def _summary(seen: Sequence[_Snapshot], cuts: Sequence[int], most_bias: float, r
         return tuple(float(v) for v in values)
 
     square = sum(s.square for s in seen)
-    bias = sum(s.bias for s in seen) / square
+    bias = np.sum([s.bias for s in seen], axis=0) / square
     fits = [fit_power_law(np.array(RATIOS), row, most_bias) for row in bias]
     return Calibration(
         cuts=tuple(cuts), ratios=RATIOS, bias=tuple(plain(row) for row in bias),
         scale=tuple(f[0] for f in fits), exponent=tuple(f[1] for f in fits), ratio_max=tuple(f[2] for f in fits),
-        compression_bias=plain(sum(s.compression[:, 0] for s in seen) / square),
+        compression_bias=plain(np.sum([s.compression[:, 0] for s in seen], axis=0) / square),
         compression_noise=plain(np.mean([s.smoothness * s.compression[:, 1] for s in seen], axis=0)),
         sampling_noise=float(np.mean([s.smoothness * s.sampling.sum() for s in seen])),
         dissimilarity=sum(s.squares for s in seen) / square,
@@ -232,5 +232,6 @@ def fit_power_law(ratios: NDArray, bias: NDArray, most_bias: float) -> tuple[flo
     slope = float(np.polyfit(x, y, 1)[0]) if good.sum() > 1 else 1.0
     exponent = max(slope, 1.0)
     scale = float(np.exp(np.mean(y - exponent * x)))
-    crossing = 1.0 if good.all() else np.interp(most_bias, bias[good.sum() - 1:good.sum() + 1], ratios[good.sum() - 1:good.sum() + 1])
-    return scale, exponent, float(min((most_bias / scale) ** (1 / exponent), crossing))
+    last = slice(int(good.sum()) - 1, int(good.sum()) + 1)
+    crossing = 1.0 if good.all() else float(np.interp(most_bias, bias[last], ratios[last]))
+    return scale, exponent, min((most_bias / scale) ** (1 / exponent), crossing)

@@ -34,7 +34,8 @@ def model_up(profile: Profile, blocks: int, bits: int) -> Affine:
 
     Which weights were kept is not charged: both sides know the averaged model whose magnitudes decide.
     """
-    return Affine(sent_bits(sum(profile.biases[:blocks]), bits, sum(profile.tensors[:blocks])), sum(profile.weights[:blocks]) * bits)
+    biases, tensors = sum(profile.biases[:blocks]), sum(profile.tensors[:blocks])
+    return Affine(sent_bits(biases, bits, tensors), sum(profile.weights[:blocks]) * bits)
 
 
 def model_down(profile: Profile, blocks: int) -> Affine:

@@ -20,7 +20,7 @@ def keep_mask(params: Params, ratio: float) -> Params:
 
 def kept_of(size: int, ratio: float) -> int:
     """Entries of ``size`` that pruning by ``ratio`` keeps."""
-    return size - int(round(ratio * size))
+    return size - round(ratio * size)
 
 
 def _largest(p: Tensor, kept: int) -> Tensor:

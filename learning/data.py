@@ -56,7 +56,8 @@ def digits() -> Dataset:
 def _find(name: str, folder: str | Path | None) -> Path:
     where = folder or os.environ.get(FOLDER_SETTING)
     if not where:
-        raise FileNotFoundError(f"data set {name!r} is not embedded: set {FOLDER_SETTING} to the folder of {name}.npz, or use 'digits'")
+        raise FileNotFoundError(f"data set {name!r} is not embedded: set {FOLDER_SETTING} to the folder of {name}.npz, "
+                                "or use 'digits'")
     path = Path(where) / f"{name}.npz"
     if not path.is_file():
         there = sorted(p.stem for p in Path(where).glob("*.npz"))

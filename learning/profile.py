@@ -64,4 +64,5 @@ def profile(model: nn.Sequential, shape: Sequence[int], classes: int) -> Profile
         x = out
     model.zero_grad()
     model.train(training)
-    return Profile(*(tuple(column) for column in zip(*rows, strict=True)), classes=classes)
+    weights, biases, tensors, forward, backward, outputs = zip(*rows, strict=True)
+    return Profile(weights, biases, tensors, forward, backward, outputs, classes)

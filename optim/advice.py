@@ -48,7 +48,7 @@ def _shortest(problem: Deadline, shares: NDArray | None) -> str:
 
 def _least_energy(problem: Deadline) -> NDArray:
     """Energy (K,) [J] that a device needs if pruned to the limit, with band and time without limit."""
-    patient = replace(problem, deadline=LONGEST)
+    patient = replace(problem, deadline=np.array(LONGEST))
     keep = 1 - patient.prune_max
     needs = (patient.costs.fixed_energy + keep * patient.costs.kept_energy
              + uplink_load(patient.costs, keep) * LN2 / patient.gain[..., None])

@@ -15,6 +15,9 @@ from optim.price import Search
 if TYPE_CHECKING:
     from optim.deadline import Deadline
 
+_OPTIMAL, _LINK, _DEADLINE, _ENERGY, _BAND = (
+    np.array(s, object) for s in (Status.OPTIMAL, Status.LINK, Status.DEADLINE, Status.ENERGY, Status.BAND))
+
 
 def answer(problem: "Deadline", found: Search, bound: NDArray) -> Allocation:
     """The allocation of a finished search; infeasible rows hold zeros, an infinite objective and their reason."""
@@ -25,7 +28,7 @@ def answer(problem: "Deadline", found: Search, bound: NDArray) -> Allocation:
     asked = band.sum(-1)
     left = np.where(found.price > 0, 1.0, np.divide(problem.band, asked, where=asked > 0, out=np.ones(asked.shape)))
     return settle(chosen, found.option, ratio, band * left[..., None], feasible, found.objective, bound, found.price,
-                  status=np.where(feasible, Status.OPTIMAL, reason(problem)), steps=found.steps)
+                  status=statuses(problem, feasible), steps=found.steps)
 
 
 def settle(chosen: "Deadline", option: NDArray, ratio: NDArray, band: NDArray, feasible: NDArray, objective: NDArray,
@@ -53,13 +56,15 @@ def impossible(problem: "Deadline") -> tuple[NDArray, NDArray, NDArray]:
 
     load = np.broadcast_to(uplink_load(problem.costs, 1 - problem.prune_max), problem.shape).min(-1)
     dead = np.broadcast_to(problem.gain * problem.peak_power <= 0, load.shape) & (load > 0)
-    late = never(replace(problem, energy_budget=np.inf))
+    late = never(replace(problem, energy_budget=np.array(np.inf)))
     return dead, late & ~dead, never(problem) & ~late & ~dead
 
 
-def reason(problem: "Deadline") -> NDArray:
+def statuses(problem: "Deadline", feasible: NDArray) -> NDArray:
+    """OPTIMAL where a row is feasible, and else what stands in the way, (...,) array of Status."""
     dead, late, hungry = (mask.any(-1) for mask in impossible(problem))
-    return np.where(dead, Status.LINK, np.where(late, Status.DEADLINE, np.where(hungry, Status.ENERGY, Status.BAND)))
+    found: NDArray = np.select([feasible, dead, late, hungry], [_OPTIMAL, _LINK, _DEADLINE, _ENERGY], _BAND)
+    return found
 
 
 def at_full_power(problem: "Deadline", found: Allocation) -> Allocation:

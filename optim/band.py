@@ -63,7 +63,8 @@ def ratio_range(problem: "Deadline") -> tuple[NDArray, NDArray, NDArray]:
     above the highest no band helps.
     """
     costs, quality = problem.costs, problem.gain[..., None]
-    reach, by, joules = problem.peak_power[..., None] * quality, problem.deadline[..., None, None], problem.energy_budget[..., None]
+    reach, joules = problem.peak_power[..., None] * quality, problem.energy_budget[..., None]
+    by = problem.deadline[..., None, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         per_bit = LN2 / reach                                             # seconds a bit takes in infinite band
         by_power = _largest_keep(by - costs.fixed_time - costs.fixed_bits * per_bit,

@@ -21,8 +21,8 @@ differently are joined by Jensen's inequality. r = eta mean(beta sigma^2) sum om
 
 with kappa_0 the relative bias of the compression (dropout is unbiased, what lies behind it is not).
 
-*Constants* (the literature's form, reconstructed): E|gradient of block j|^2 <= G_j^2, |w_j|^2 <= W_j^2, magnitude pruning removes at
-most the share rho of both, and averaging every I rounds drifts by at most 4 eta^2 I^2 G_c^2:
+*Constants* (the literature's form, reconstructed): E|gradient of block j|^2 <= G_j^2, |w_j|^2 <= W_j^2, magnitude pruning
+removes at most the share rho of both, and averaging every I rounds drifts by at most 4 eta^2 I^2 G_c^2:
 
 .. math:: c_k = 3 \omega_k (\beta^2 W_c^2 + G_c^2) \rho_k / u,\quad
           \varphi_k = [\eta\,\omega_k^2\, \overline{\beta\Omega} + 12 \beta^2\eta^2 I^2 1\{I > 1\}\,\omega_k G_c^2] / u   \tag{4}

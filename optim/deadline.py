@@ -16,7 +16,7 @@ The dual value q(lambda) = sum_k min_o [...] - lambda B bounds (1) from below, s
 that is the certificate. At most one device stands between two options at the best price, so the gap falls as 1/K.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,13 +28,12 @@ from optim.costs import RoundCosts, pick
 from optim.price import cheapest, search
 from optim.pruning_cost import PruningCost
 
-
 TINY = 1e-12      # a loss of progress below this is none
 
 
 @dataclass(frozen=True)
 class Deadline:
-    """Data of problem (1) for K devices with O options each; leading axes (...) make a batch.
+    """Data of problem (1) for K devices with O options each; leading axes (...) make a batch, and plain floats will do.
 
     Attributes
     ----------
@@ -61,13 +60,13 @@ class Deadline:
     costs: RoundCosts
     gain: NDArray
     peak_power: NDArray
-    band: ArrayLike
-    deadline: ArrayLike
+    band: NDArray
+    deadline: NDArray
     pruning: PruningCost
-    noise: ArrayLike = 0.0
-    prune_max: ArrayLike = 0.9
-    prune_min: ArrayLike = 0.0
-    energy_budget: ArrayLike = np.inf
+    noise: NDArray = field(default_factory=lambda: np.array(0.0))
+    prune_max: NDArray = field(default_factory=lambda: np.array(0.9))
+    prune_min: NDArray = field(default_factory=lambda: np.array(0.0))
+    energy_budget: NDArray = field(default_factory=lambda: np.array(np.inf))
 
     def __post_init__(self) -> None:
         check("gain", self.gain, "Hz/W", 0.0, np.inf)
@@ -106,6 +105,7 @@ class Deadline:
 
 
 def check(name: str, values: ArrayLike, unit: str, low: float, high: float, closed: bool = False) -> None:
+    """Raise a sentence unless all ``values`` are within [low, high), or [low, high] if ``closed``."""
     v = np.asarray(values, float)
     if not np.all((v >= low) & ((v <= high) if closed else (v < high))):
         raise ValueError(f"{name} must be within [{low:g}, {high:g}{']' if closed else ')'} [{unit}], got {v}")

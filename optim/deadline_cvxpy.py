@@ -62,12 +62,13 @@ def _solve_fixed(problem: Deadline, option: np.ndarray) -> Allocation:
         return _nothing(option, deadline, Status.STALLED)
     if model.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
         return _nothing(option, deadline, Status.BAND)
-    rho, price = np.clip(ratio.value, low, high), max(float(full.dual_value), 0.0) / band
+    shares, ratios = np.asarray(b.value, float), np.asarray(ratio.value, float)
+    rho, price = np.clip(ratios, low, high), max(float(full.dual_value), 0.0) / band
     objective = float(np.sum(p.pruning.value(rho[:, None])) + np.broadcast_to(p.noise, (devices, 1)).sum())
     bound = float(cheapest(problem, price).min(-1).sum() - price * band)
-    return settle(p, option, rho, b.value * band, np.array(True), np.array(objective), np.array(bound), np.array(price),
+    return settle(p, option, rho, np.maximum(shares, 0.0) * band, np.array(True), np.array(objective), np.array(bound), np.array(price),
                   status=np.array(Status.OPTIMAL if model.status == cp.OPTIMAL else Status.STALLED),
-                  steps=model.solver_stats.num_iters)
+                  steps=int(model.solver_stats.num_iters or 0))
 
 
 def _by_power(cp: Any, p: Deadline, b: Any, ratio: Any, band: float, deadline: float) -> list[Any]:

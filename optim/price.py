@@ -134,12 +134,16 @@ def _where(condition: NDArray, yes: Market, no: Market) -> Market:
     def each(y: NDArray, n: NDArray) -> NDArray:
         return np.where(condition.reshape(condition.shape + (1,) * (y.ndim - condition.ndim)), y, n)
 
+    price, excess, slope, dual, option = (each(y, n) for y, n in zip(yes[:-1], no[:-1], strict=True))
     answer = Answer(*(each(y, n) for y, n in zip(yes.answer, no.answer, strict=True)))
-    return Market(*(each(y, n) for y, n in zip(yes[:-1], no[:-1], strict=True)), answer)
+    return Market(price, excess, slope, dual, option, answer)
 
 
-def search(problem: "Deadline", start: ArrayLike | None = None, rtol: float = 1e-12) -> Search:
-    """Raise the dual value to its top over the price, from ``start`` where there is one."""
+def search(problem: "Deadline", start: ArrayLike | None = None, rtol: float = 1e-12, *, bound: bool = False) -> Search:
+    """Raise the dual value to its top over the price, from ``start`` where there is one.
+
+    If only the ``bound`` is wanted, the search ends once the dual value is known to ``rtol``: long before the band fits.
+    """
     curves, rows = Curves(problem, 0.1 * rtol), problem.shape[:-2]
     feasible = curves.deep.band.min(-1).sum(-1) <= problem.band
     free = _market(problem, np.zeros(rows), curves.shallow)
@@ -147,7 +151,7 @@ def search(problem: "Deadline", start: ArrayLike | None = None, rtol: float = 1e
     above, below, steps = free, free, 0
     if not settled.all():
         above, below, steps = _bracket(curves, settled, _first_price(problem, start))
-        above, below, steps = _close_in(curves, settled, above, below, steps, rtol)
+        above, below, steps = _close_in(curves, settled, above, below, steps, rtol, bound)
         above, below = _where(settled, free, above), _where(settled, free, below)
     ratio, band, cost = (above.chosen(v) for v in above.answer[2:])
     rent = np.multiply(above.price[..., None], band, where=above.price[..., None] > 0, out=np.zeros(band.shape))
@@ -169,19 +173,20 @@ def _bracket(curves: Curves, settled: NDArray, price: NDArray) -> tuple[Market, 
     problem = curves.problem
     low, high = curves.shallow, curves.deep
     below = above = point = _market(problem, price, curves.answer(price, low, high))
-    for step in range(1, 300):
+    steps = 1
+    for _ in range(300):
         short = point.excess > 0
         below, above = _where(short, point, below), _where(short, above, point)
         up, down = above.excess > 0, below.excess <= 0
         if not ((up | down) & ~settled).any():
             break
         price = point.price * np.where(settled, 1.0, np.where(up, STRETCH, np.where(down, 1 / STRETCH, 1.0)))
-        point = _market(problem, price, curves.answer(price, low, high))
-    return above, below, step
+        point, steps = _market(problem, price, curves.answer(price, low, high)), steps + 1
+    return above, below, steps
 
 
 def _close_in(curves: Curves, settled: NDArray, above: Market, below: Market, steps: int, rtol: float,
-              ) -> tuple[Market, Market, int]:
+              bound: bool) -> tuple[Market, Market, int]:
     """Close the bracket by secants of the demand; where a device changes its option, by tangents of the dual in turn.
 
     Secants find a smooth root in a few steps; the two tangents meet exactly where the dual value has a kink.
@@ -192,7 +197,7 @@ def _close_in(curves: Curves, settled: NDArray, above: Market, below: Market, st
         kinked = (above.option != below.option).any(-1)
         meet, roof = _tangents(below, above)
         close = roof - np.maximum(above.dual, below.dual) <= rtol * np.maximum(np.abs(roof), 1e-12)
-        done = settled | (above.excess >= -rtol) | (kinked & close) | (above.price <= below.price * (1 + 1e-14))
+        done = settled | (above.excess >= -rtol) | ((kinked | bound) & close) | (above.price <= below.price * (1 + 1e-14))
         if done.all():
             break
         x, y = np.log(below.price), np.log(above.price)

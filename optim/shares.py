@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from optim.allocation import Allocation, Status
-from optim.answer import reason, settle
+from optim.allocation import Allocation
+from optim.answer import settle, statuses
 from optim.band import least_band
 from optim.deadline import Deadline
 from optim.price import Curves
@@ -48,4 +48,4 @@ def solve_shares(problem: Deadline, shares: NDArray) -> Allocation:
     free = np.where(feasible, curves.shallow.cost.min(-1).sum(-1), -np.inf)
     band = np.where(each, np.broadcast_to(mine[..., 0], ratio.shape), 0.0)
     return settle(problem.of(option), option, np.where(each, ratio, 0.0), band, feasible, objective, free,
-                  np.zeros(objective.shape), status=np.where(feasible, Status.OPTIMAL, reason(problem)))
+                  np.zeros(objective.shape), status=statuses(problem, feasible))

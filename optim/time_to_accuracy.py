@@ -5,7 +5,8 @@ the target is least where
 
 .. math:: \min_T\; T / (1 - \Phi(T))^{\gamma}                                        \tag{1}
 
-and over fading rounds it is R_0 E[T] / E[(1 - Phi)^gamma], a ratio of means. By Dinkelbach the best policy then solves, round by round,
+and over fading rounds it is R_0 E[T] / E[(1 - Phi)^gamma], a ratio of means. By Dinkelbach the best policy then solves,
+round by round,
 
 .. math:: \min_T\; T - \mu\,(1 - \Phi(T))^{\gamma},\qquad \mu = E[T] / E[(1 - \Phi)^{\gamma}]     \tag{2}
 
@@ -14,18 +15,18 @@ Phi(T) is the deadline problem, solved on a grid of T that is refined around its
 options it need not be convex).
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from optim.allocation import Allocation, Status
 from optim.deadline import Deadline, solve_kkt
 from optim.fastest import least_deadline
+from optim.price import search
 from optim.shares import solve_shares
 
-POINTS, REFINEMENTS, ROUGH = 12, 2, 1e-6
+POINTS, REFINEMENTS, ROUGH = 12, 1, 1e-3
 
 
 def time_to_accuracy(problem: Deadline, worth: float | None = None, *, exponent: float = 1.0,
@@ -43,16 +44,16 @@ def time_to_accuracy(problem: Deadline, worth: float | None = None, *, exponent:
     shares : (K,) array, optional
         Fixed fractions of the band [1].
     """
-    solve = _solver(shares)
     low, high = _range(problem, shares)
     if not np.isfinite(low):
-        return solve(problem)                      # no deadline is long enough: its status says why
+        return _solve(problem, shares)             # no deadline is long enough: its status says why
+    price = None
     for _ in range(REFINEMENTS + 1):
         grid = np.geomspace(low, high, POINTS)
-        found = solve(replace(problem, deadline=grid), rtol=ROUGH)
-        best = int(np.argmin(_score(grid, found.objective, worth, exponent)))
-        low, high = grid[max(best - 1, 0)], grid[min(best + 1, POINTS - 1)]
-    answer = solve(replace(problem, deadline=grid[best]), price=found.price[best])
+        loss, prices = _loss(replace(problem, deadline=grid), shares, price)
+        best = int(np.argmin(_score(grid, loss, worth, exponent)))
+        low, high, price = grid[max(best - 1, 0)], grid[min(best + 1, POINTS - 1)], prices[best]
+    answer = _solve(replace(problem, deadline=grid[best]), shares, price)
     return answer if answer.objective < 1 else replace(answer, status=Status.PROGRESS)
 
 
@@ -61,7 +62,7 @@ def worth_of_progress(problems: Deadline, *, exponent: float = 1.0, shares: NDAr
     low, high = _range(problems, shares)
     usable = np.isfinite(low)
     grid = np.geomspace(np.where(usable, low, 1.0), np.where(usable, high, 1.0), 2 * POINTS)          # (J, S)
-    loss = _solver(shares)(replace(problems, deadline=grid), rtol=ROUGH).objective
+    loss, _ = _loss(replace(problems, deadline=grid), shares)
     grid, progress = grid[:, usable], _progress(loss, exponent)[:, usable]
     if not (progress > 0).any():
         return float("inf")
@@ -74,10 +75,17 @@ def worth_of_progress(problems: Deadline, *, exponent: float = 1.0, shares: NDAr
     return mu
 
 
-def _solver(shares: NDArray | None) -> Callable[..., Allocation]:
-    if shares is None:
-        return solve_kkt
-    return lambda problem, price=None, rtol=None: solve_shares(problem, shares)
+def _solve(problem: Deadline, shares: NDArray | None, price: ArrayLike | None = None) -> Allocation:
+    return solve_kkt(problem, price=price) if shares is None else solve_shares(problem, shares)
+
+
+def _loss(problems: Deadline, shares: NDArray | None, price: ArrayLike | None = None) -> tuple[NDArray, NDArray]:
+    """Phi of every row, by its dual value (the gap is a matter of the last device), and the price of the band."""
+    if shares is not None:
+        found = solve_shares(problems, shares)
+        return found.objective, found.price
+    rough = search(problems, price, ROUGH, bound=True)
+    return np.where(np.isfinite(rough.dual), rough.dual, np.inf), rough.price
 
 
 def _range(problem: Deadline, shares: NDArray | None) -> tuple[NDArray, NDArray]:

@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="wirelessfl", description="Joint decisions for split federated learning over wireless links.")
+    parser = argparse.ArgumentParser(
+        prog="wirelessfl", description="Joint decisions for split federated learning over wireless links.")
     parser.add_argument("--version", action="version", version=f"wirelessfl {wirelessfl.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command, text in (
@@ -49,7 +50,8 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         sub.set_defaults(command=command)
         sub.add_argument("scenario", nargs="?", type=Path, help="a TOML file; the default scenario without one")
-        sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting, such as cell.devices=20")
+        sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                         help="override a setting, such as cell.devices=20")
         if name == "run":
             sub.add_argument("--out", type=Path, help="the run folder; runs/NAME-TIME without one")
             sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; results do not depend on them")
@@ -83,8 +85,9 @@ def _print_decision(found: Allocation, w: build.World, gain: np.ndarray) -> None
     t = allocation_table(found, cuts_of(w, found), gain, w.speed)
     with np.errstate(divide="ignore"):
         shown = pd.DataFrame({
-            "device": t["device"], "gain [dB]": linear_to_db(t["gain"]).round(1), "speed [GFLOP/s]": (t["speed_flops"] / 1e9).round(3),
-            "split [blocks]": t["split"], "pruned [1]": t["pruning_ratio"].round(3), "band [kHz]": (t["bandwidth_hz"] / 1e3).round(1),
+            "device": t["device"], "gain [dB]": linear_to_db(t["gain"]).round(1),
+            "speed [GFLOP/s]": (t["speed_flops"] / 1e9).round(3), "split [blocks]": t["split"],
+            "pruned [1]": t["pruning_ratio"].round(3), "band [kHz]": (t["bandwidth_hz"] / 1e3).round(1),
             "power [dBm]": watt_to_dbm(t["power_w"]).round(1), "latency [ms]": (t["latency_s"] * 1e3).round(1),
             "energy [mJ]": (t["energy_j"] * 1e3).round(2)})
     print(shown.to_string(index=False), "\n")
@@ -131,7 +134,8 @@ def closing_table(summary: pd.DataFrame, s: Scenario) -> str:
         rows.append({"policy": policy, "reached": f"{len(there)}/{len(runs)}", "time [s]": _spread(there["time_s"]),
                      "energy [J]": _spread(there["energy_j"]), "rounds": _spread(there["rounds"], 0),
                      "final accuracy": _spread(runs["final_accuracy"], 3), f"time / {first}": _spread(ratio, 2)})
-    title = f"\nto a test accuracy of {s.training.target_accuracy:g} (mean of {s.training.smoothing} rounds), over {s.seeds} seeds:\n"
+    title = (f"\nto a test accuracy of {s.training.target_accuracy:g} (mean of {s.training.smoothing} rounds), "
+             f"over {s.seeds} seeds:\n")
     lines = [f"{row.policy} seed {row.seed} ended early: {row.status}" for row in summary.itertuples()
              if row.status not in ("optimal", "stalled")]
     return "\n".join([title, pd.DataFrame(rows).to_string(index=False), *lines])

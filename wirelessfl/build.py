@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from channels.cell import Cell, Placement
-from channels.fading import NoFading, Rayleigh
+from channels.fading import Fading, NoFading, Rayleigh
 from channels.path_loss import LogDistance, Macro3GPP
 from channels.rates import rate
 from channels.units import db_to_neper, dbm_to_watt
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 ALGORITHMS: dict[str, Any] = {"splitfed-v1": SplitFed, "fedavg": FedAvg}
 MODELS: dict[str, Callable[[Sequence[int], int], nn.Sequential]] = {"cnn": models.cnn, "mlp": models.mlp}
-FADING = {"rayleigh": Rayleigh, "none": NoFading}
+FADING: dict[str, Callable[[], Fading]] = {"rayleigh": Rayleigh, "none": NoFading}
 PATH_LOSS: dict[str, Callable[[Scenario], Any]] = {
     "3gpp-macro": lambda s: Macro3GPP(),
     "log-distance": lambda s: LogDistance(s.cell.exponent, 1e9 * s.cell.carrier_ghz),
@@ -194,6 +194,6 @@ def problem(w: World, measured: Calibration, gain: NDArray, download: float = 1.
     limit = np.minimum(s.decision.prune_max, measured.ratio_max)
     return Deadline(
         costs=costs, gain=gain / noise, peak_power=np.full(c.devices, float(dbm_to_watt(d.tx_power_dbm))),
-        band=1e6 * c.bandwidth_mhz, deadline=1e-3 * s.decision.deadline_ms or 1.0, pruning=pruning, noise=phi,
+        band=np.array(1e6 * c.bandwidth_mhz), deadline=np.array(1e-3 * s.decision.deadline_ms or 1.0), pruning=pruning, noise=phi,
         prune_max=np.broadcast_to(limit, phi.shape),
         energy_budget=np.full(c.devices, 1e-3 * d.energy_budget_mj or np.inf))

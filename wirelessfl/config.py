@@ -78,10 +78,12 @@ class TrainingSettings(_Section):
 class DecisionSettings(_Section):
     """How decisions are made."""
 
-    policies: tuple[str, ...] = _key(("joint", "equal-band", "fixed-split", "no-pruning", "equal"), "what to compare; the first is compared with the others")
+    policies: tuple[str, ...] = _key(
+        ("joint", "equal-band", "fixed-split", "no-pruning", "equal"), "what to compare; the first is compared with the others")
     when: Literal["every-round", "once"] = _key("every-round", "decide on each round's channel, or once on the mean channel")
     splits: tuple[int, ...] = _key((), "blocks that a device may run, one of these; empty for all cuts of the model")
-    fixed_split: int = _key(0, "the split of the policies that fix it; 0 for the best common one by the solver's own forecast", ge=0)
+    fixed_split: int = _key(
+        0, "the split of the policies that fix it; 0 for the best common one by the solver's own forecast", ge=0)
     prune_max: float = _key(0.9, "largest pruning ratio [1]", ge=0, lt=1)
     bound: str = _key("relative", "form of the convergence bound: relative (measured bias) or constants (the literature's)")
     bias_max: float = _key(0.75, "relative bias above which the bound is not trusted [1]", gt=0, lt=1)
@@ -184,7 +186,8 @@ def to_toml(found: Scenario) -> str:
         section = getattr(found, name)
         if isinstance(section, _Section):
             lines += ["", f"# {type(section).__doc__}", f"[{name}]"]
-            lines += [f"{key} = {_toml(getattr(section, key))}  # {field.description}" for key, field in type(section).model_fields.items()]
+            lines += [f"{key} = {_toml(getattr(section, key))}  # {field.description}"
+                      for key, field in type(section).model_fields.items()]
     return "\n".join(lines) + "\n"
 
 

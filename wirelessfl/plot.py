@@ -12,7 +12,7 @@ from channels.units import linear_to_db
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666", "#E69F00", "#56B4E9")     # Okabe and Ito
 DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (1, 1.2)), (0, (4, 1.5, 1, 1.5)), (0, (2, 2)), "-", "--")
-STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
+STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
          "legend.frameon": False, "figure.constrained_layout.use": True}
 
 
@@ -34,7 +34,8 @@ def latency_accuracy(rounds: pd.DataFrame, target: float, smoothing: int, path: 
         axes.axhline(target, color="black", linewidth=0.8)
         axes.annotate(f"target {target:g}", (0.005 * end, target), xytext=(0, 3), textcoords="offset points", fontsize=8)
         seeds = rounds["seed"].nunique()
-        axes.set(xlabel="simulated time [s]", ylabel=f"test accuracy, mean of {smoothing} rounds [1]", ylim=(0, 1.02), xlim=(0, None),
+        axes.set(xlabel="simulated time [s]", ylabel=f"test accuracy, mean of {smoothing} rounds [1]",
+                 ylim=(0, 1.02), xlim=(0, None),
                  title="Accuracy against simulated time" + (f" ({seeds} seeds: mean and range)" if seeds > 1 else ""))
         axes.legend(title="decided", loc="lower right")
         figure.savefig(path, dpi=160)

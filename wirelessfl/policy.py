@@ -13,7 +13,7 @@ from optim.shares import equal_shares, solve_shares
 from optim.time_to_accuracy import time_to_accuracy, worth_of_progress
 from wirelessfl.build import World, problem
 
-FORECASTS = 48      # channels on which the worth of progress, and the best common split, are found beforehand
+FORECASTS = 32      # channels on which the worth of progress, and the best common split, are found beforehand
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from learning.algorithm import Plan
 from learning.calibrate import Calibration
