@@ -94,7 +94,7 @@ class Residual:
     complementarity : float
         Rent of the band that nobody uses, over the objective.
     gap : float
-        Duality gap at the answer's own price, recomputed, over the objective.
+        Distance of the objective from the best dual value, both computed anew, over the objective.
     """
 
     feasibility: float

@@ -24,11 +24,13 @@ from numpy.typing import ArrayLike, NDArray
 from optim.allocation import Allocation, Residual
 from optim.answer import answer
 from optim.band import least_band
+from optim.branch import branch, candidates
 from optim.costs import RoundCosts, pick
 from optim.price import cheapest, search
 from optim.pruning_cost import PruningCost
 
 TINY = 1e-12      # a loss of progress below this is none
+GAP = 1e-4        # a certified gap that is good enough
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,10 @@ class Deadline:
         return replace(self, costs=self.costs.of(option), pruning=self.pruning.of(option), noise=noise,
                        prune_max=most, prune_min=least)
 
+    def only(self, allowed: NDArray) -> "Deadline":
+        """The problem with options left out where ``allowed`` (..., K, O) is false: no ratio is left to them."""
+        return replace(self, prune_min=np.where(allowed, self.prune_min, np.nextafter(1.0, 0.0)))
+
     def pinned(self, option: NDArray, ratio: NDArray) -> "Deadline":
         """The problem with option and pruning ratio fixed, both (..., K): bandwidth and power are left."""
         fixed = np.asarray(ratio, float)[..., None]
@@ -111,7 +117,7 @@ def check(name: str, values: ArrayLike, unit: str, low: float, high: float, clos
         raise ValueError(f"{name} must be within [{low:g}, {high:g}{']' if closed else ')'} [{unit}], got {v}")
 
 
-def solve_kkt(problem: Deadline, *, price: ArrayLike | None = None, rtol: float = 1e-12) -> Allocation:
+def solve_kkt(problem: Deadline, *, price: ArrayLike | None = None, rtol: float = 1e-12, branches: int = 50) -> Allocation:
     """Solve (1) by its KKT conditions: a search for one number, the price of the band.
 
     Parameters
@@ -122,17 +128,20 @@ def solve_kkt(problem: Deadline, *, price: ArrayLike | None = None, rtol: float 
         Where to start [1/Hz], such as the price of the last round.
     rtol : float
         Relative tolerance on the band that is spent.
+    branches : int
+        One problem (not a batch) with a duality gap above 0.01 % is branched on at most so often (``optim.branch``).
 
     Returns
     -------
     Allocation
         With its certificate: ``lower_bound`` holds for every choice of splits, and ``gap`` measures against it.
     """
-    best = found = search(problem, price, rtol)
-    if (found.option != found.option_below).any():              # a device stands between two options: try both
-        for option in (found.option, found.option_below):
-            best = best.better(search(problem.of(option), found.price, rtol), option)
-    return answer(problem, best, found.dual)
+    found = search(problem, price, rtol)
+    best, bound = candidates(problem, found, rtol), found.dual
+    if len(problem.shape) == 2 and np.isfinite(best.objective):
+        best, least = branch(problem, found, best, target=GAP, most=branches, rtol=rtol)
+        bound = np.array(least)
+    return answer(problem, best, bound)
 
 
 def residual(problem: Deadline, found: Allocation) -> Residual:
@@ -144,11 +153,12 @@ def residual(problem: Deadline, found: Allocation) -> Residual:
     ratio = found.ratio[..., None]
     asked = np.minimum(least_band(fixed, ratio)[0], found.bandwidth[..., None])
     paid = fixed.noise + fixed.pruning.value(ratio) + price * asked
-    dual = cheapest(problem, price).min(-1).sum() - price * problem.band
-    scale = max(float(found.objective), TINY)
+    objective = float((fixed.noise + fixed.pruning.value(ratio)).sum())
+    best = search(problem, price, bound=True).dual
+    scale = max(objective, TINY)
     return Residual(
         feasibility=float(max(max(np.max(e) for e in excess), 0.0)),
         stationarity=float(np.maximum(paid - cheapest(fixed, price), 0.0).sum() / scale),
         complementarity=float(price * np.abs(problem.band - found.bandwidth.sum()) / scale),
-        gap=float((found.objective - dual) / scale),
+        gap=float((objective - best) / scale),
     )

@@ -12,9 +12,11 @@ prunable computation, or a pinned ratio): then, with y = S b, (U ln2, y, y + spa
 """
 
 import itertools
+import warnings
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from channels.rates import LN2
 from optim.allocation import Allocation, Status
@@ -44,7 +46,7 @@ def solve_cvxpy(problem: Deadline) -> Allocation:
     return min((_solve_fixed(problem, option) for option in choices), key=lambda found: float(found.objective))
 
 
-def _solve_fixed(problem: Deadline, option: np.ndarray) -> Allocation:
+def _solve_fixed(problem: Deadline, option: NDArray) -> Allocation:
     import cvxpy as cp
 
     p = problem.of(option)
@@ -55,36 +57,52 @@ def _solve_fixed(problem: Deadline, option: np.ndarray) -> Allocation:
     full = cp.sum(b) <= 1
     rules = [full, ratio >= low, ratio <= high, *_by_power(cp, p, b, ratio, band, deadline),
              *_by_energy(cp, p, b, ratio, band)]
-    model = cp.Problem(cp.Minimize(p.pruning.expression(ratio)), rules)
-    try:
-        model.solve(solver=cp.CLARABEL, tol_gap_abs=1e-11, tol_gap_rel=1e-11, tol_feas=1e-11)
-    except cp.SolverError:
+    scale = float(np.sum(p.pruning.value(high[:, None])))
+    model = cp.Problem(cp.Minimize(p.pruning.expression(ratio) / scale), rules)
+    tries = []
+    for equilibrate in (False, True):                    # the problem is scaled already, which mostly serves better
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)          # "may be inaccurate": the status says so too
+                model.solve(solver=cp.CLARABEL, tol_gap_abs=1e-11, tol_gap_rel=1e-11, tol_feas=1e-11,
+                            equilibrate_enable=equilibrate)
+        except cp.SolverError:
+            continue
+        if model.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
+            return _nothing(option, deadline, Status.BAND)
+        shares, ratios = np.maximum(np.asarray(b.value, float), 0.0), np.clip(np.asarray(ratio.value, float), low, high)
+        price = max(float(full.dual_value), 0.0) * scale / band
+        tries.append(_allocation(p, option, ratios, shares * band, price, model.status == cp.OPTIMAL))
+        if model.status == cp.OPTIMAL:
+            break
+    if not tries:
         return _nothing(option, deadline, Status.STALLED)
-    if model.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
-        return _nothing(option, deadline, Status.BAND)
-    shares, ratios = np.asarray(b.value, float), np.asarray(ratio.value, float)
-    rho, price = np.clip(ratios, low, high), max(float(full.dual_value), 0.0) / band
-    objective = float(np.sum(p.pruning.value(rho[:, None])) + np.broadcast_to(p.noise, (devices, 1)).sum())
-    bound = float(cheapest(problem, price).min(-1).sum() - price * band)
-    return settle(p, option, rho, np.maximum(shares, 0.0) * band, np.array(True), np.array(objective), np.array(bound), np.array(price),
-                  status=np.array(Status.OPTIMAL if model.status == cp.OPTIMAL else Status.STALLED),
-                  steps=int(model.solver_stats.num_iters or 0))
+    return min(tries, key=lambda found: abs(float(found.objective - found.lower_bound)))
+
+
+def _allocation(p: Deadline, option: NDArray, ratio: NDArray, band: NDArray, price: float, converged: bool) -> Allocation:
+    """The solver's answer, with a lower bound from the price that it found."""
+    objective = (p.noise + p.pruning.value(ratio[:, None])).sum()
+    bound = cheapest(p, price).min(-1).sum() - price * p.band
+    return settle(p, option, ratio, band, np.array(True), np.array(objective), np.array(bound), np.array(price),
+                  status=np.array(Status.OPTIMAL if converged else Status.STALLED, object))
 
 
 def _by_power(cp: Any, p: Deadline, b: Any, ratio: Any, band: float, deadline: float) -> list[Any]:
     """(1), with bits in units of band times deadline."""
     shape = (len(p.gain), 1)
-    unit = band * deadline
-    alpha, grows = (np.broadcast_to(v, shape)[:, 0] / unit for v in (p.costs.fixed_bits, p.costs.kept_bits))
+    alpha, grows = (np.broadcast_to(v, shape)[:, 0] / (band * deadline) for v in (p.costs.fixed_bits, p.costs.kept_bits))
     fixed, shrinks = (np.broadcast_to(v, shape)[:, 0] / deadline for v in (p.costs.fixed_time, p.costs.kept_time))
     room, rules = 1 - fixed, []
     for k in range(len(p.gain)):
         s, keep, c = p.peak_power[k] * p.gain[k] / band, 1 - ratio[k], shrinks[k]
-        rate = -cp.rel_entr(b[k], b[k] + s) / LN2
+        t = max(s, 1.0)                                  # entries of the cone near one, for strong links too
+        rate = (b[k] * np.log(t) - cp.rel_entr(b[k], (b[k] + s) / t)) / LN2
+        unit = alpha[k] + grows[k]                       # and both sides of the rule
         if c > 0:
-            rules.append(rate >= -grows[k] / c + (alpha[k] + grows[k] * room[k] / c) * cp.inv_pos(room[k] - c * keep))
+            rules.append(rate / unit >= (-grows[k] / c + (alpha[k] + grows[k] * room[k] / c) * cp.inv_pos(room[k] - c * keep)) / unit)
         else:
-            rules += [rate * room[k] >= alpha[k] + keep * grows[k], cp.Constant(room[k]) >= 0]
+            rules += [rate * room[k] / unit >= (alpha[k] + keep * grows[k]) / unit, cp.Constant(room[k]) >= 0]
     return rules
 
 
@@ -110,7 +128,7 @@ def _by_energy(cp: Any, p: Deadline, b: Any, ratio: Any, band: float) -> list[An
     return rules
 
 
-def _nothing(option: np.ndarray, deadline: float, status: Status) -> Allocation:
+def _nothing(option: NDArray, deadline: float, status: Status) -> Allocation:
     none = np.zeros(len(option))
     return Allocation(option, none, none, none, none, none, np.array(deadline), np.array(np.inf), np.array(-np.inf),
                       np.array(0.0), status)

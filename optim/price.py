@@ -101,7 +101,7 @@ class Search:
         """Row by row the one that loses less progress; ``rival`` had its options fixed to ``option``."""
         wins = rival.objective < self.objective
         each = wins[..., None]
-        return Search(self.price, self.dual, np.where(each, option, self.option), self.option_below,
+        return Search(np.where(wins, rival.price, self.price), self.dual, np.where(each, option, self.option), self.option_below,
                       np.where(each, rival.ratio, self.ratio), np.where(each, rival.band, self.band),
                       np.where(wins, rival.objective, self.objective), self.steps + rival.steps)
 

@@ -26,7 +26,9 @@ from optim.fastest import least_deadline
 from optim.price import search
 from optim.shares import solve_shares
 
-POINTS, REFINEMENTS, ROUGH = 12, 1, 1e-3
+STEP = 1.05          # ratio of neighbouring deadlines of the first grid
+FINER = 9            # deadlines of the grid between the neighbours of its best
+ROUGH = 1e-3         # relative tolerance on both
 
 
 def time_to_accuracy(problem: Deadline, worth: float | None = None, *, exponent: float = 1.0,
@@ -47,13 +49,13 @@ def time_to_accuracy(problem: Deadline, worth: float | None = None, *, exponent:
     low, high = _range(problem, shares)
     if not np.isfinite(low):
         return _solve(problem, shares)             # no deadline is long enough: its status says why
-    price = None
-    for _ in range(REFINEMENTS + 1):
-        grid = np.geomspace(low, high, POINTS)
-        loss, prices = _loss(replace(problem, deadline=grid), shares, price)
-        best = int(np.argmin(_score(grid, loss, worth, exponent)))
-        low, high, price = grid[max(best - 1, 0)], grid[min(best + 1, POINTS - 1)], prices[best]
-    answer = _solve(replace(problem, deadline=grid[best]), shares, price)
+    grid = _grid(low, high)
+    loss, prices = _loss(replace(problem, deadline=grid), shares)
+    best = int(np.argmin(_score(grid, loss, worth, exponent)))
+    grid = np.geomspace(grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], FINER)
+    found = _solve(replace(problem, deadline=grid), shares, prices[best], ROUGH)
+    best = int(np.argmin(_score(grid, found.objective, worth, exponent)))
+    answer = _solve(replace(problem, deadline=grid[best]), shares, found.price[best])
     return answer if answer.objective < 1 else replace(answer, status=Status.PROGRESS)
 
 
@@ -61,7 +63,7 @@ def worth_of_progress(problems: Deadline, *, exponent: float = 1.0, shares: NDAr
     """mu of (2) [s] from a batch of sampled channels, (S, K) gains; also the mean time that a full round's progress takes."""
     low, high = _range(problems, shares)
     usable = np.isfinite(low)
-    grid = np.geomspace(np.where(usable, low, 1.0), np.where(usable, high, 1.0), 2 * POINTS)          # (J, S)
+    grid = _grid(np.where(usable, low, 1.0), np.where(usable, high, 1.0))                              # (J, S)
     loss, _ = _loss(replace(problems, deadline=grid), shares)
     grid, progress = grid[:, usable], _progress(loss, exponent)[:, usable]
     if not (progress > 0).any():
@@ -75,16 +77,16 @@ def worth_of_progress(problems: Deadline, *, exponent: float = 1.0, shares: NDAr
     return mu
 
 
-def _solve(problem: Deadline, shares: NDArray | None, price: ArrayLike | None = None) -> Allocation:
-    return solve_kkt(problem, price=price) if shares is None else solve_shares(problem, shares)
+def _solve(problem: Deadline, shares: NDArray | None, price: ArrayLike | None = None, rtol: float = 1e-12) -> Allocation:
+    return solve_kkt(problem, price=price, rtol=rtol) if shares is None else solve_shares(problem, shares)
 
 
-def _loss(problems: Deadline, shares: NDArray | None, price: ArrayLike | None = None) -> tuple[NDArray, NDArray]:
+def _loss(problems: Deadline, shares: NDArray | None) -> tuple[NDArray, NDArray]:
     """Phi of every row, by its dual value (the gap is a matter of the last device), and the price of the band."""
     if shares is not None:
         found = solve_shares(problems, shares)
         return found.objective, found.price
-    rough = search(problems, price, ROUGH, bound=True)
+    rough = search(problems, rtol=ROUGH, bound=True)
     return np.where(np.isfinite(rough.dual), rough.dual, np.inf), rough.price
 
 
@@ -96,6 +98,12 @@ def _range(problem: Deadline, shares: NDArray | None) -> tuple[NDArray, NDArray]
     high = least_deadline(replace(unpruned, prune_max=unpruned.prune_min), shares)
     with np.errstate(invalid="ignore"):
         return low * (1 + 1e-9), np.where(np.isfinite(high), np.maximum(high, low) * (1 + 1e-9), 64 * low)
+
+
+def _grid(low: NDArray, high: NDArray) -> NDArray:
+    """Deadlines (J, ...) from low to high (...,), as many as the widest of the ranges needs."""
+    widest = float(np.max(np.log(high / low)))
+    return np.geomspace(low, high, max(int(np.ceil(widest / np.log(STEP))), 2 * FINER))
 
 
 def _progress(loss: NDArray, exponent: float) -> NDArray:
