@@ -26,7 +26,8 @@ def answer(problem: "Deadline", found: Search, bound: NDArray) -> Allocation:
     ratio = np.where(feasible[..., None], found.ratio, 0.0)
     band = np.where(feasible[..., None], found.band, 0.0)
     asked = band.sum(-1)
-    bound = np.where(np.isclose(bound, found.objective, rtol=1e-12, atol=0), np.minimum(bound, found.objective), bound)   # rounding
+    rounding = np.isclose(bound, found.objective, rtol=1e-12, atol=0)
+    bound = np.where(rounding, np.minimum(bound, found.objective), bound)
     left = np.where(found.price > 0, 1.0, np.divide(problem.band, asked, where=asked > 0, out=np.ones(asked.shape)))
     return settle(chosen, found.option, ratio, band * left[..., None], feasible, found.objective, bound, found.price,
                   status=statuses(problem, feasible), steps=found.steps)

@@ -100,7 +100,8 @@ def _by_power(cp: Any, p: Deadline, b: Any, ratio: Any, band: float, deadline: f
         rate = (b[k] * np.log(t) - cp.rel_entr(b[k], (b[k] + s) / t)) / LN2
         unit = alpha[k] + grows[k]                       # and both sides of the rule
         if c > 0:
-            rules.append(rate / unit >= (-grows[k] / c + (alpha[k] + grows[k] * room[k] / c) * cp.inv_pos(room[k] - c * keep)) / unit)
+            needed = -grows[k] / c + (alpha[k] + grows[k] * room[k] / c) * cp.inv_pos(room[k] - c * keep)
+            rules.append(rate / unit >= needed / unit)
         else:
             rules += [rate * room[k] / unit >= (alpha[k] + keep * grows[k]) / unit, cp.Constant(room[k]) >= 0]
     return rules

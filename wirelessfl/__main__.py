@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(f"wirelessfl: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"wirelessfl: {error.strerror or error}: {error.filename}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\nwirelessfl: interrupted; what was finished is in the run folder", file=sys.stderr)
         return 130
@@ -132,8 +135,8 @@ def closing_table(summary: pd.DataFrame, s: Scenario) -> str:
         ratio = there.set_index("seed")["time_s"] / reference
         ratio = ratio[np.isfinite(ratio)]
         rows.append({"policy": policy, "reached": f"{len(there)}/{len(runs)}", "time [s]": _spread(there["time_s"]),
-                     "energy [J]": _spread(there["energy_j"]), "rounds": _spread(there["rounds"], 0),
-                     "final accuracy": _spread(runs["final_accuracy"], 3), f"time / {first}": _spread(ratio, 2)})
+                     "energy [J]": _spread(there["energy_j"]), "rounds": _spread(there["rounds"]),
+                     "final accuracy": _spread(runs["final_accuracy"]), f"time / {first}": _spread(ratio)})
     title = (f"\nto a test accuracy of {s.training.target_accuracy:g} (mean of {s.training.smoothing} rounds), "
              f"over {s.seeds} seeds:\n")
     lines = [f"{row.policy} seed {row.seed} ended early: {row.status}" for row in summary.itertuples()
@@ -141,11 +144,11 @@ def closing_table(summary: pd.DataFrame, s: Scenario) -> str:
     return "\n".join([title, pd.DataFrame(rows).to_string(index=False), *lines])
 
 
-def _spread(values: pd.Series, digits: int = 1) -> str:
+def _spread(values: pd.Series) -> str:
+    """Mean and standard deviation to three digits."""
     if values.empty:
         return "-"
-    spread = f" ± {values.std():.{digits}f}" if len(values) > 1 else ""
-    return f"{values.mean():.{digits}f}{spread}"
+    return f"{values.mean():.3g}" + (f" ± {values.std():.2g}" if len(values) > 1 else "")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from learning.calibrate import Calibration, calibrate
 from learning.data import Dataset
 from learning.profile import Profile, profile
 from learning.split import Compression
+from learning.threads import one_thread
 from optim import bound
 from optim.costs import round_costs
 from optim.deadline import Deadline
@@ -165,8 +166,9 @@ def world(s: Scenario, seed: int, found: Dataset | None = None) -> World:
 def measure(w: World) -> Calibration:
     """Run the pilot that measures the bound's constants."""
     s = w.scenario
-    return calibrate(w.algorithm, w.net, w.shards, rounds=s.decision.pilot_rounds, cuts=w.cuts, batch=s.training.batch,
-                     lr=s.training.lr, most_bias=s.decision.bias_max, seed=w.seeds["forecast"])
+    with one_thread():
+        return calibrate(w.algorithm, w.net, w.shards, rounds=s.decision.pilot_rounds, cuts=w.cuts, batch=s.training.batch,
+                         lr=s.training.lr, most_bias=s.decision.bias_max, seed=w.seeds["forecast"])
 
 
 def constants(measured: Calibration, lr: float) -> bound.Constants:

@@ -14,7 +14,6 @@ from typing import Any
 
 import joblib
 import pandas as pd
-import torch
 
 from learning.calibrate import Calibration
 from wirelessfl import build, plot
@@ -27,7 +26,7 @@ Watch = Callable[[Record], None]
 LIBRARIES = ("wirelessfl", "numpy", "scipy", "cvxpy", "torch", "pandas", "scikit-learn", "matplotlib", "pydantic")
 
 
-def run(scenario: Scenario, folder: Path, *, workers: int = 1, watch: Watch = lambda record: None) -> pd.DataFrame:
+def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watch = lambda record: None) -> pd.DataFrame:
     """Simulate every policy and seed, and leave tables, manifest and pictures in ``folder``.
 
     Parameters
@@ -48,15 +47,14 @@ def run(scenario: Scenario, folder: Path, *, workers: int = 1, watch: Watch = la
     """
     for policy in scenario.decision.policies:
         build.choose(POLICIES, policy, "decision.policies")
-    found = build.check(scenario)
+    found, folder = build.check(scenario), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    begun, records, ended = time.time(), [], "interrupted"
-    with _one_thread():
-        measured = build.measure(build.world(scenario, scenario.seed, found))
+    begun, records, order, ended = time.time(), list[list[Record]](), _tasks(scenario), "interrupted"
+    measured = build.measure(build.world(scenario, scenario.seed, found))
     _write_json(folder / "calibration.json", dataclasses.asdict(measured))
     try:
         for one in _all(scenario, measured, workers, watch):
-            records.append(one)
+            records = sorted([*records, one], key=lambda run: order.index((run[0].policy, run[0].seed)))
         ended = "finished"
     finally:
         if records:
@@ -65,42 +63,35 @@ def run(scenario: Scenario, folder: Path, *, workers: int = 1, watch: Watch = la
     rounds = rounds_table(r for one in records for r in one)
     summary = reached(rounds, scenario.training.target_accuracy, scenario.training.smoothing)
     summary.to_csv(folder / "summary.csv", index=False)
-    plot.latency_accuracy(rounds, scenario.training.target_accuracy, scenario.training.smoothing, folder / "latency-accuracy.png")
+    plot.latency_accuracy(rounds, summary, scenario.training.target_accuracy, scenario.training.smoothing,
+                          folder / "latency-accuracy.png")
     plot.allocation(allocations_table(records[0]), folder / "allocation.png")
     return summary
 
 
+def _tasks(scenario: Scenario) -> list[tuple[str, int]]:
+    """Policy by policy, and seed by seed: the order of the tables."""
+    return [(policy, scenario.seed + i) for policy in scenario.decision.policies for i in range(scenario.seeds)]
+
+
 def _all(scenario: Scenario, measured: Calibration, workers: int, watch: Watch) -> Iterator[list[Record]]:
-    """The records of every run, policy by policy and seed by seed."""
-    tasks = [(policy, scenario.seed + i) for policy in scenario.decision.policies for i in range(scenario.seeds)]
+    """The records of every run, as they are finished."""
     if workers == 1:
-        for policy, seed in tasks:
+        for policy, seed in _tasks(scenario):
             yield _one(scenario, policy, seed, measured, watch)
         return
-    pool = joblib.Parallel(n_jobs=workers, return_as="generator")
-    for records in pool(joblib.delayed(_one)(scenario, policy, seed, measured) for policy, seed in tasks):
+    pool = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
+    for records in pool(joblib.delayed(_one)(scenario, policy, seed, measured) for policy, seed in _tasks(scenario)):
         watch(records[-1])
         yield records
 
 
 def _one(scenario: Scenario, policy: str, seed: int, measured: Calibration, watch: Watch = lambda record: None) -> list[Record]:
     records = []
-    with _one_thread():
-        for record in simulate(scenario, policy, seed, measured):
-            watch(record)
-            records.append(record)
+    for record in simulate(scenario, policy, seed, measured):
+        watch(record)
+        records.append(record)
     return records
-
-
-class _one_thread:
-    """Torch on one thread: its sums depend on the number of threads, and results must not."""
-
-    def __enter__(self) -> None:
-        self.before = torch.get_num_threads()
-        torch.set_num_threads(1)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_num_threads(self.before)
 
 
 def _tables(scenario: Scenario, folder: Path, runs: Sequence[Sequence[Record]]) -> None:

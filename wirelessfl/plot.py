@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import matplotlib.ticker
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -16,34 +17,54 @@ STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": Fal
          "legend.frameon": False, "figure.constrained_layout.use": True}
 
 
-def latency_accuracy(rounds: pd.DataFrame, target: float, smoothing: int, path: Path) -> None:
-    """Accuracy against simulated time: the mean over seeds of each policy, and its range as a band."""
+def latency_accuracy(rounds: pd.DataFrame, runs: pd.DataFrame, target: float, smoothing: int, path: Path) -> None:
+    """Accuracy against simulated time, the mean over seeds of each policy; below it, when each reached the target.
+
+    Parameters
+    ----------
+    rounds : DataFrame
+        One row a round (``record.rounds_table``).
+    runs : DataFrame
+        One row a run (``record.reached``).
+    """
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 4.0))
-        axes = figure.subplots()
-        end = rounds.groupby(["policy", "seed"])["elapsed_s"].max().max()
-        for number, (policy, runs) in enumerate(rounds.groupby("policy", sort=False)):
-            colour, dash = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
-            ends = runs.groupby("seed")["elapsed_s"].max()
-            time = np.linspace(0, ends.min(), 300)                  # where all seeds are still running
-            curves = np.array([_smooth(run, smoothing, time) for _, run in runs.groupby("seed")])
-            axes.plot(time, curves.mean(0), color=colour, linestyle=dash, linewidth=2.2 if number == 0 else 1.5, label=policy,
-                      zorder=5 if number == 0 else 3)
-            if len(curves) > 1:
-                axes.fill_between(time, curves.min(0), curves.max(0), color=colour, alpha=0.10, linewidth=0)
-        axes.axhline(target, color="black", linewidth=0.8)
-        axes.annotate(f"target {target:g}", (0.005 * end, target), xytext=(0, 3), textcoords="offset points", fontsize=8)
+        figure = Figure(figsize=(6.4, 5.2))
+        curves, bars = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.25))
+        last = runs["time_s"][np.isfinite(runs["time_s"])].max()
+        time = np.linspace(0, np.nanmin([1.15 * last, rounds["elapsed_s"].max()]), 400)
+        for number, (policy, of_policy) in enumerate(rounds.groupby("policy", sort=False)):
+            look = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
+            each = np.array([_smooth(run, smoothing, time) for _, run in of_policy.groupby("seed")])
+            curves.plot(time, each.mean(0), **look, linewidth=2.2 if number == 0 else 1.4, label=policy, zorder=5 - number)
+            _whisker(bars, number, runs[runs["policy"] == policy]["time_s"], look["color"])
+        curves.axhline(target, color="black", linewidth=0.8)
+        curves.annotate(f"target {target:g}", (0, target), xytext=(4, 3), textcoords="offset points", fontsize=8)
         seeds = rounds["seed"].nunique()
-        axes.set(xlabel="simulated time [s]", ylabel=f"test accuracy, mean of {smoothing} rounds [1]",
-                 ylim=(0, 1.02), xlim=(0, None),
-                 title="Accuracy against simulated time" + (f" ({seeds} seeds: mean and range)" if seeds > 1 else ""))
-        axes.legend(title="decided", loc="lower right")
+        curves.set(ylabel="test accuracy [1]", ylim=(0, 1.02), xlim=(0, time[-1]),
+                   title=f"Test accuracy against simulated time (mean of {seeds} seeds and {smoothing} rounds)")
+        curves.legend(title="policy", loc="lower right")
+        bars.set(yticks=range(rounds["policy"].nunique()), yticklabels=rounds["policy"].unique(), xlabel="simulated time [s]",
+                 ylim=(-0.6, rounds["policy"].nunique() - 0.4), title="time to the target: each seed, and the mean")
+        bars.invert_yaxis()
+        bars.grid(axis="y", visible=False)
         figure.savefig(path, dpi=160)
 
 
 def _smooth(run: pd.DataFrame, smoothing: int, time: np.ndarray) -> np.ndarray:
+    """Accuracy at each time, the mean of the last rounds; a run that has ended keeps its last one."""
     values = run["accuracy"].rolling(smoothing, min_periods=1).mean()
     return np.interp(time, run["elapsed_s"], values)
+
+
+def _whisker(axes: Any, row: int, times: pd.Series, colour: str) -> None:
+    """The time to the target of each seed, and their mean where all of them reached it."""
+    there = times[np.isfinite(times)]
+    axes.plot(there, np.full(len(there), row), "o", color=colour, markersize=3.5, alpha=0.6, markeredgewidth=0)
+    if len(there) == len(times):
+        axes.plot([there.mean()], [row], "|", color=colour, markersize=13, markeredgewidth=2.5)
+    else:
+        axes.annotate(f"{len(there)} of {len(times)} seeds", (0.99, row), xycoords=("axes fraction", "data"), ha="right",
+                      va="center", fontsize=8)
 
 
 def allocation(devices: pd.DataFrame, path: Path) -> None:
@@ -55,16 +76,19 @@ def allocation(devices: pd.DataFrame, path: Path) -> None:
         grid = figure.subplots(2, 2)
         by_speed = {"c": speed, "cmap": "viridis", "norm": matplotlib.colors.LogNorm(speed.min(), speed.max() * 1.0001),
                     "s": 9, "alpha": 0.75, "linewidths": 0}
+        loud = devices["power_w"].std() > 1e-6 * devices["power_w"].mean()       # else everyone sends at the same power
+        third = ("power_w", 1e3, "transmit power [mW]") if loud else ("energy_j", 1e3, "energy of the round [mJ]")
         for axes, column, scale, label, log in (
-                (grid[0, 0], "bandwidth_hz", 1e-6, "bandwidth [MHz]", True),
-                (grid[0, 1], "power_w", 1e3, "transmit power [mW]", False),
+                (grid[0, 0], "bandwidth_hz", 1e-6, "bandwidth [MHz]", True), (grid[0, 1], *third, False),
                 (grid[1, 0], "pruning_ratio", 1.0, "pruning ratio [1]", False)):
             dots = axes.scatter(gain_db, devices[column] * scale, **by_speed)
             axes.set(xlabel="channel gain [dB]", ylabel=label, yscale="log" if log else "linear")
-        figure.colorbar(dots, ax=grid[:, 1], label="device speed [GFLOP/s]", aspect=40)
+        bar = figure.colorbar(dots, ax=grid[:, 1], label="device speed [GFLOP/s]", aspect=40)
+        for axis in (bar.ax.yaxis.set_major_formatter, bar.ax.yaxis.set_minor_formatter):
+            axis(matplotlib.ticker.StrMethodFormatter("{x:.2g}"))
         _splits(grid[1, 1], devices, gain_db)
-        first = devices.iloc[0]
-        figure.suptitle(f"Decisions of the policy {first['policy']!r}, seed {first['seed']}: one dot a device and round")
+        first, power = devices.iloc[0], "" if loud else f"; all send at {1e3 * devices['power_w'].mean():.3g} mW"
+        figure.suptitle(f"Policy {first['policy']!r}, seed {first['seed']}: one dot a device and round{power}", fontsize=10)
         figure.savefig(path, dpi=160)
 
 

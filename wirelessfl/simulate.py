@@ -8,6 +8,7 @@ import numpy as np
 from learning.algorithm import Plan
 from learning.calibrate import Calibration
 from learning.evaluate import evaluate
+from learning.threads import one_thread
 from optim.allocation import Allocation
 from optim.answer import at_full_power
 from wirelessfl import build
@@ -51,11 +52,13 @@ def _rounds(w: build.World, name: str, decider: Decider, measured: Calibration, 
         latency = energy = up = down = train_loss = 0.0
         if now.status.feasible:
             plans = [Plan(int(c), float(r)) for c, r in zip(cut, now.ratio, strict=True)]
-            state, done = w.algorithm.step(state, w.shards, plans, streams)
+            with one_thread():
+                state, done = w.algorithm.step(state, w.shards, plans, streams)
             latency, energy = float(now.latency.max()), float(now.energy.sum())
             elapsed, spent, train_loss = elapsed + latency, spent + energy, float(np.mean(done.loss))
             up, down = (sum(getattr(t, side) for t in done.traffic) for side in ("uplink_bits", "downlink_bits"))
-        accuracy, loss = evaluate(w.net, w.algorithm.model(state), w.data.x_test, w.data.y_test)
+        with one_thread():
+            accuracy, loss = evaluate(w.net, w.algorithm.model(state), w.data.x_test, w.data.y_test)
         yield Record(name, seed, number, accuracy, loss, train_loss, latency, elapsed, energy, spent, up, down, cut, gain,
                      w.speed, now)
         if not now.status.feasible:

@@ -6,7 +6,7 @@ from tiny_task import SMALL, gradient, network, plans, shards, streams, union
 from torch.testing import assert_close
 
 from learning import params
-from learning.algorithm import batches
+from learning.algorithm import Shard, batches
 from learning.algorithms.fed_avg import FedAvg
 
 
@@ -28,7 +28,8 @@ def test_one_device_is_plain_sgd(rng):
     found, _ = algorithm.step(algorithm.init(), [data], plans(3), streams())
     weights = params.values(net)
     for pick in batches(17, 5, 4, streams().batches):
-        weights = params.combine(lambda w, g: w - 0.2 * g, weights, gradient(net, weights, type(data)(data.x[pick], data.y[pick])))
+        slope = gradient(net, weights, Shard(data.x[pick], data.y[pick]))
+        weights = params.combine(lambda w, g: w - 0.2 * g, weights, slope)
     assert_close(found, weights, rtol=1e-10, atol=1e-12)
 
 

@@ -9,6 +9,8 @@ from learning.algorithm import Plan, Shard, Streams
 from learning.models import build
 from learning.split import Compression
 
+torch.set_num_threads(1)         # two threads that wait for each other on a busy machine make tiny layers 100 times slower
+
 SHAPE, CLASSES = (1, 4, 4), 3
 SMALL = Compression(update_bits=8, cut_bits=4, dropout=0.5)
 
@@ -39,6 +41,14 @@ def plans(*cuts, ratio=0.0):
 
 def streams(batches=0, compression=0):
     return Streams(torch.Generator().manual_seed(batches), torch.Generator().manual_seed(compression))
+
+
+def run(algorithm, data, decided, source, rounds):
+    """The states of some rounds, the first one included."""
+    states = [algorithm.init()]
+    for _ in range(rounds):
+        states.append(algorithm.step(states[-1], data, decided, source)[0])
+    return states
 
 
 def gradient(net, weights, data):

@@ -49,7 +49,8 @@ def test_the_least_band_is_convex_and_falls_with_pruning(rng):
     ends, middle = (least_band(problem, r)[0] for r in (ra, rb)), least_band(problem, (ra + rb) / 2)[0]
     mean = sum(ends) / 2
     assert np.all(middle[possible] <= mean[possible] * (1 + 1e-9))
-    assert np.all((least_band(problem, np.maximum(ra, rb))[0] <= least_band(problem, np.minimum(ra, rb))[0] * (1 + 1e-12))[possible])
+    more, less = least_band(problem, np.maximum(ra, rb))[0], least_band(problem, np.minimum(ra, rb))[0]
+    assert np.all((more <= less * (1 + 1e-12))[possible])
 
 
 def test_relief_is_the_slope_of_the_least_band(rng):

@@ -1,0 +1,158 @@
+import json
+from dataclasses import asdict, replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from tiny_task import SMALL, gradient, network, shard, shards, union
+from torch.nn.functional import cross_entropy
+
+from learning import params
+from learning.algorithm import Shard
+from learning.algorithms.fed_avg import FedAvg
+from learning.algorithms.split_fed import SplitFed
+from learning.calibrate import RATIOS, calibrate
+from learning.split import PLAIN, Compression
+
+LR, CUTS = 0.2, (1, 2)
+
+
+def measured(net, data, compression=PLAIN, **settings):
+    """A pilot of full batches, so that its path is that of gradient descent on all samples."""
+    settings = {"rounds": 1, "checkpoints": 1, "cuts": CUTS, "batch": 2, "lr": LR, **settings}
+    return calibrate(SplitFed(net, lr=LR, batch=100, compression=compression), net, data, **settings)
+
+
+def path(net, data, rounds):
+    """Weights at the start of each round, and the gradients there."""
+    weights, seen = params.values(net), []
+    for _ in range(rounds):
+        slope = gradient(net, weights, union(data))
+        seen.append((weights, slope))
+        weights = params.combine(lambda w, g: w - LR * g, weights, slope)
+    return seen
+
+
+def distance(one, other):
+    """Square of the distance between two gradients."""
+    return params.squared_norm(params.combine(torch.sub, one, other))
+
+
+def kept(name, weight, cut, ratio):
+    """Zeros at the smallest of the client side's weights."""
+    mask = torch.ones(weight.numel(), dtype=weight.dtype)
+    if int(name[0]) < cut and weight.dim() > 1:
+        mask[weight.abs().flatten().argsort()[:round(ratio * weight.numel())]] = 0
+    return mask.view_as(weight)
+
+
+def missed(net, data, weights, slope, cut, ratio):
+    """Squared distance of the gradient from what comes back from devices that all prune alike."""
+    masks = {name: kept(name, w, cut, ratio) for name, w in weights.items()}
+    pruned = gradient(net, params.combine(torch.mul, weights, masks), union(data))
+    return distance(slope, params.combine(torch.mul, pruned, masks))
+
+
+@pytest.mark.parametrize(("rounds", "checkpoints", "seen"), [(1, 1, [0]), (4, 4, [0, 1, 2, 3]), (5, 3, [0, 2, 4])])
+def test_the_bias_is_a_ratio_of_sums_along_the_pilot(rng, rounds, checkpoints, seen):
+    net, data = network(), shards(rng, 12, 30)
+    found = measured(net, data, rounds=rounds, checkpoints=checkpoints)
+    stops = [path(net, data, rounds)[i] for i in seen]
+    whole = sum(params.squared_norm(slope) for _, slope in stops)
+    expected = [[sum(missed(net, data, *stop, cut, ratio) for stop in stops) / whole for ratio in RATIOS] for cut in CUTS]
+    np.testing.assert_allclose(found.bias, expected, rtol=1e-9)
+    assert (found.cuts, found.ratios, found.rounds) == (CUTS, RATIOS, rounds)
+
+
+def test_the_bias_vanishes_with_the_ratio_and_grows_with_it(rng):
+    bias = np.array(measured(network(), shards(rng, 40, 40)).bias)
+    assert np.all(bias[:, 0] < 0.1)
+    assert np.all(np.diff(bias, axis=1) > 0)
+    assert np.all(bias[:, -1] > 0.2)
+
+
+def test_constants_along_the_pilot_are_those_of_plain_autograd(rng):
+    net, data = network(), shards(rng, 12, 30)
+    found, stops = measured(net, data, rounds=4, checkpoints=4), path(net, data, 5)
+    bends = [distance(here[1], there[1]) ** 0.5 / (LR * params.squared_norm(here[1]) ** 0.5)
+             for here, there in pairwise(stops)]
+    losses = [cross_entropy(torch.func.functional_call(net, w, (union(data).x,)), union(data).y).item() for w, _ in stops[:4]]
+    each = [[params.squared_norm(gradient(net, w, d)) for d in data] for w, _ in stops[:4]]
+    assert found.smoothness == pytest.approx(max(bends), rel=1e-9)
+    assert found.start == pytest.approx(losses[0] - min(losses), rel=1e-9)
+    assert found.dissimilarity == pytest.approx(
+        np.sum(each @ np.array([12, 30]) / 42) / sum(params.squared_norm(g) for _, g in stops[:4]), rel=1e-9)
+    assert found.weight == pytest.approx(
+        [max(params.squared_norm({n: v for n, v in w.items() if n[0] == block}) for w, _ in stops[:4]) for block in "012"])
+
+
+def test_the_sampling_noise_is_that_of_single_samples_over_the_batch(rng):
+    net, data = network(), shards(rng, 3, 3)
+    found, start = measured(net, data, batch=2), params.values(net)
+    slopes = [gradient(net, start, d) for d in data]
+    spread = np.mean([distance(gradient(net, start, Shard(d.x[i:i + 1], d.y[i:i + 1])), slope)
+                      for d, slope in zip(data, slopes, strict=True) for i in range(3)])
+    assert sum(found.sampling) == pytest.approx(spread / 2, rel=1e-9)
+    assert found.sampling_noise == pytest.approx(found.smoothness * spread / 2, rel=1e-9)
+    assert sum(found.gradient) == pytest.approx(spread / 2 + np.mean([params.squared_norm(s) for s in slopes]), rel=1e-9)
+
+
+def test_measuring_on_fewer_samples_leaves_the_noise_of_a_large_batch_small(rng):
+    """A batch of 64 is a batch of 64, also where gradients are measured on 16 samples."""
+    net, data = network(), shards(rng, 80, 80)
+    small, large = (measured(net, data, batch=batch, samples=16).sampling_noise for batch in (16, 64))
+    assert large <= small / 4 * (1 + 1e-9)
+
+
+def test_samples_that_are_all_alike_make_no_sampling_noise(rng):
+    one = shard(rng, 1)
+    alike = Shard(one.x.repeat(9, 1, 1, 1), one.y.repeat(9))
+    assert measured(network(), [alike, alike]).sampling_noise == pytest.approx(0, abs=1e-20)
+
+
+def test_devices_with_the_same_data_are_not_dissimilar(rng):
+    data = shard(rng, 10)
+    assert measured(network(), [data, data, data]).dissimilarity == pytest.approx(1, rel=1e-12)
+    assert measured(network(), shards(rng, 3, 20)).dissimilarity > 1
+
+
+def test_without_compression_there_is_nothing_of_it(rng):
+    found = measured(network(), shards(rng, 10, 10), rounds=3, checkpoints=3)
+    assert found.compression_bias == found.compression_noise == (0.0, 0.0)
+
+
+def test_dropout_adds_noise_where_something_crosses(rng):
+    found = measured(network(), shards(rng, 10, 10), Compression(dropout=0.5), cuts=(1, 2, 3))
+    assert found.compression_noise[0] > 0
+    assert found.compression_noise[1] > 0
+    assert found.compression_noise[2] == found.compression_bias[2] == 0          # behind the last block nothing does
+
+
+def test_rounded_updates_add_the_noise_of_their_coins(rng):
+    """Each entry has the variance of a coin between its two levels; four draws see it to within a half."""
+    net, data, share = network(), shards(rng, 10, 30), np.array([10, 30]) / 40
+    found = measured(net, data, Compression(update_bits=6), cuts=(1, 2, 3))
+    for cut, noise in zip(found.cuts, found.compression_noise, strict=True):
+        coins = []
+        for d in data:
+            slopes = params.front(gradient(net, params.values(net), d), cut).values()
+            levels = [(g, g.abs().max() / 31) for g in slopes]
+            chances = [(level, g / level - (g / level).floor()) for g, level in levels if level > 0]
+            coins.append(sum(float((level**2 * c * (1 - c)).sum()) for level, c in chances))
+        assert noise / found.smoothness == pytest.approx(share**2 @ coins / (share @ share), rel=0.5)
+
+
+def test_the_pilot_itself_is_neither_pruned_nor_compressed(rng):
+    net, data = network(), shards(rng, 10, 20)
+    plain, small = (measured(net, data, c, rounds=4, checkpoints=3) for c in (PLAIN, SMALL))
+    assert plain == replace(small, compression_bias=(0.0, 0.0), compression_noise=(0.0, 0.0))
+    assert min(small.compression_noise) > 0
+
+
+def test_the_same_seed_gives_the_same_calibration(rng):
+    net, data = network(), shards(rng, 20, 30)
+    algorithm = FedAvg(net, lr=LR, batch=4, steps=2, compression=SMALL)
+    once, again, other = (calibrate(algorithm, net, data, rounds=3, cuts=(3,), batch=4, lr=LR, seed=seed) for seed in (5, 5, 99))
+    assert once == again != other
+    assert json.loads(json.dumps(asdict(once)))["bias"][0] == list(once.bias[0])

@@ -1,0 +1,91 @@
+import doctest
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+
+import wirelessfl
+from wirelessfl.__main__ import main
+from wirelessfl.config import Scenario
+from wirelessfl.record import Record
+
+SMALL = [f"--set={s}" for s in ("cell.devices=3", "training.rounds=3", "training.model=mlp", "decision.pilot_rounds=4", "seeds=2",
+                                'decision.policies=["joint", "equal"]', "training.target_accuracy=0.05")]
+TABLES = ("rounds.csv", "allocations.csv", "summary.csv", "calibration.json")
+
+
+def test_the_example_of_the_front_page_runs():
+    assert doctest.testmod(wirelessfl).failed == 0
+
+
+def test_a_run_leaves_tables_a_manifest_and_pictures(tmp_path, capsys):
+    assert main(["run", *SMALL, "--workers=1", "--out", str(tmp_path / "run")]) == 0
+    rounds, devices = (pd.read_csv(tmp_path / "run" / f"{name}.csv") for name in ("rounds", "allocations"))
+    assert len(rounds) == 2 * 2 * 3
+    assert len(devices) == len(rounds) * 3
+    assert not rounds.isna().any(axis=None)
+    assert not devices.isna().any(axis=None)
+    total = devices.groupby(["policy", "seed", "round"])["bandwidth_hz"].sum()
+    assert np.all(total <= 2e6 * (1 + 1e-9))
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["ended"] == "finished"
+    assert manifest["seeds"] == [0, 1]
+    assert Scenario.model_validate(manifest["settings"]).cell.devices == 3
+    assert manifest["versions"]["numpy"] == np.__version__
+    assert {"commit", "wall_time_s"} <= manifest.keys()
+    for name in ("latency-accuracy.png", "allocation.png"):
+        assert imread(tmp_path / "run" / name).shape[0] > 400
+    printed = capsys.readouterr().out
+    assert "time / joint" in printed
+    assert "2/2" in printed
+
+
+def test_tables_are_the_same_byte_for_byte_whatever_the_workers(tmp_path):
+    for name, more in (("one", ["--workers=1"]), ("two", ["--workers=2"]), ("other", ["--workers=1", "--set=seed=7"])):
+        assert main(["run", *SMALL, *more, "--out", str(tmp_path / name)]) == 0
+    for table in TABLES:
+        one, two, other = ((tmp_path / name / table).read_bytes() for name in ("one", "two", "other"))
+        assert one == two
+        assert one != other
+
+
+def test_what_was_finished_is_kept_when_something_fails(tmp_path, monkeypatch):
+    def fail(record: Record):
+        if record.seed == 1:
+            raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError, match="out of luck"):
+        wirelessfl.run(wirelessfl.load_scenario(overrides=[s.removeprefix("--set=") for s in SMALL]), tmp_path, watch=fail)
+    assert set(pd.read_csv(tmp_path / "rounds.csv")["seed"]) == {0}
+    assert json.loads((tmp_path / "manifest.json").read_text())["ended"] == "interrupted"
+
+
+def test_solve_prints_a_row_a_device_and_the_grades(capsys):
+    assert main(["solve", *SMALL]) == 0
+    printed = capsys.readouterr().out
+    assert len([line for line in printed.splitlines() if line.strip()[:1].isdigit()]) == 3
+    for word in ("split", "pruned", "band", "power", "latency", "energy", "objective", "price", "gap", "residual", "optimal"):
+        assert word in printed
+
+
+@pytest.mark.parametrize(("setting", "sentence"), [
+    ("decision.deadline_ms=0.001", "allow at least"), ("devices.energy_budget_mj=0.00001", "too small an energy budget"),
+    ("cell.bandwidth_mhz=1e-6", "")])
+def test_an_infeasible_scenario_ends_with_a_cure(capsys, setting, sentence):
+    status = main(["solve", *SMALL, f"--set={setting}"])
+    printed = capsys.readouterr().out
+    assert status == (1 if sentence else 0)           # without a deadline a narrow band only takes long
+    assert sentence in printed
+
+
+def test_a_bad_setting_ends_with_status_2_and_one_line(capsys):
+    assert main(["solve", "--set=cell.devcies=3"]) == 2
+    error = capsys.readouterr().err
+    assert error == "wirelessfl: unknown setting cell.devcies; did you mean cell.devices?\n"
+
+
+def test_scenario_prints_toml(capsys):
+    assert main(["scenario", "--set=cell.devices=7"]) == 0
+    assert "devices = 7  # number of devices" in capsys.readouterr().out
