@@ -26,7 +26,8 @@ from optim.answer import answer
 from optim.band import least_band
 from optim.branch import branch, candidates
 from optim.costs import RoundCosts, pick
-from optim.price import cheapest, search
+from optim.curves import cheapest
+from optim.price import search
 from optim.pruning_cost import PruningCost
 
 TINY = 1e-12      # a loss of progress below this is none

@@ -22,8 +22,8 @@ from channels.rates import LN2
 from optim.allocation import Allocation, Status
 from optim.answer import settle
 from optim.costs import slack, uplink_load
+from optim.curves import cheapest
 from optim.deadline import Deadline
-from optim.price import cheapest
 
 MOST_CHOICES = 1024
 

@@ -1,11 +1,7 @@
-r"""The price of the band: each device answers it alone, and one search over it makes the answers fit.
+"""The price of the band: one search over it makes the devices' answers fit.
 
-At a price lambda [1/Hz] an option costs a device least at the ratio rho where
-
-.. math:: \log\lambda + g(\rho) = 0,\qquad g(\rho) = \log|b_{min}'(\rho)| - \log c'(\rho),                 \tag{1}
-
-with g falling. Summed over devices the demand falls with lambda, smoothly but for jumps where a device changes its
-option, and the dual value q(lambda) = sum_k min_o cost - lambda B is concave with slope (demand - B).
+Summed over devices the demand for band falls with its price lambda, smoothly but for jumps where a device changes its option,
+and the dual value q(lambda) = sum_k min_o cost - lambda B is concave with slope (demand - B).
 """
 
 from dataclasses import dataclass
@@ -14,74 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from optim.band import least_band, ratio_range
-from optim.roots import anderson_bjorck, falling_root
+from optim.curves import Answer, Curves
+from optim.roots import anderson_bjorck
 
 if TYPE_CHECKING:
     from optim.deadline import Deadline
 
-SHALLOWEST = np.log(1e-16)      # depth, log of the share of the allowed range of ratios, that counts as its lower end
-STRETCH = 16.0                  # factor by which a bracket of prices grows
-
-
-class Answer(NamedTuple):
-    """What each option of each device answers to a price, (..., K, O)."""
-
-    depth: NDArray          # logarithm of the ratio's share of its range: g is nearly linear in it
-    pull: NDArray           # g there
-    ratio: NDArray
-    band: NDArray           # [Hz]
-    cost: NDArray           # phi + c(ratio) + price * band [1]; inf where the option is impossible
-
-
-class Curves:
-    """The falling curves g of (1) of one problem, over the depth of pruning."""
-
-    def __init__(self, problem: "Deadline", ftol: float = 1e-13) -> None:
-        low, high, pole = (np.broadcast_to(v, problem.shape) for v in ratio_range(problem))
-        self.problem, self.ftol = problem, ftol
-        self.possible = (low < high) | ((low == high) & ~pole)
-        self.low, self.pole = np.where(self.possible, low, 0.5), pole
-        self.width = np.where(self.possible, high, 0.5) - self.low
-        self.shallow, self.deep = (self._end(np.full(problem.shape, d)) for d in (SHALLOWEST, 0.0))
-
-    def ratio(self, depth: NDArray) -> NDArray:
-        lowest = (depth <= SHALLOWEST) & ~self.pole
-        return np.where(lowest, self.low, self.low + self.width * np.exp(depth))
-
-    def pull(self, depth: NDArray) -> NDArray:
-        return self._at(depth)[0]
-
-    def _at(self, depth: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-        ratio = self.ratio(depth)
-        band, relief = least_band(self.problem, ratio)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            pull = np.log(relief) - np.log(self.problem.pruning.slope(ratio))
-        return np.where(np.isnan(pull), -np.inf, pull), ratio, band
-
-    def _end(self, depth: NDArray) -> Answer:
-        return self._priced(depth, np.zeros(self.problem.shape[:-2]))
-
-    def _priced(self, depth: NDArray, price: NDArray) -> Answer:
-        pull, ratio, band = self._at(depth)
-        rent = np.broadcast_to(price[..., None, None], band.shape)
-        cost = self.problem.noise + self.problem.pruning.value(ratio)
-        cost = cost + np.multiply(rent, band, where=rent > 0, out=np.zeros(band.shape))
-        return Answer(depth, pull, ratio, np.where(self.possible, band, np.inf), np.where(self.possible, cost, np.inf))
-
-    def answer(self, price: NDArray, left: Answer, right: Answer) -> Answer:
-        """Solve (1) at ``price`` (...,), between the answers to a lower price (left) and to a higher one (right)."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            level = np.log(price)[..., None, None]
-            depth = falling_root(lambda d: level + self.pull(d), left.depth, right.depth,
-                                 level + left.pull, level + right.pull, ftol=self.ftol)
-        return self._priced(depth, price)
-
-
-def cheapest(problem: "Deadline", price: ArrayLike) -> NDArray:
-    """Least cost [1] of each option at ``price`` (...,) [1/Hz], its rent of the band included, (..., K, O)."""
-    curves = Curves(problem)
-    return curves.answer(np.broadcast_to(np.asarray(price, float), problem.shape[:-2]), curves.shallow, curves.deep).cost
+STRETCH = 1.5                   # factor by which a bracket of prices grows at first; squared each time
 
 
 @dataclass(frozen=True)
@@ -135,8 +70,12 @@ def _where(condition: NDArray, yes: Market, no: Market) -> Market:
         return np.where(condition.reshape(condition.shape + (1,) * (y.ndim - condition.ndim)), y, n)
 
     price, excess, slope, dual, option = (each(y, n) for y, n in zip(yes[:-1], no[:-1], strict=True))
-    answer = Answer(*(each(y, n) for y, n in zip(yes.answer, no.answer, strict=True)))
-    return Market(price, excess, slope, dual, option, answer)
+    return Market(price, excess, slope, dual, option, _answers(condition, yes.answer, no.answer))
+
+
+def _answers(condition: NDArray, yes: Answer, no: Answer) -> Answer:
+    rows = condition[..., None, None]
+    return Answer(*(np.where(rows, y, n) for y, n in zip(yes, no, strict=True)))
 
 
 def search(problem: "Deadline", start: ArrayLike | None = None, rtol: float = 1e-12, *, bound: bool = False) -> Search:
@@ -171,17 +110,17 @@ def _first_price(problem: "Deadline", start: ArrayLike | None) -> NDArray:
 def _bracket(curves: Curves, settled: NDArray, price: NDArray) -> tuple[Market, Market, int]:
     """Markets at a price where the band suffices and at one where it does not."""
     problem = curves.problem
-    low, high = curves.shallow, curves.deep
-    below = above = point = _market(problem, price, curves.answer(price, low, high))
-    steps = 1
+    below = above = point = _market(problem, price, curves.answer(price, curves.shallow, curves.deep))
+    steps, stretch = 1, STRETCH
     for _ in range(300):
         short = point.excess > 0
         below, above = _where(short, point, below), _where(short, above, point)
         up, down = above.excess > 0, below.excess <= 0
         if not ((up | down) & ~settled).any():
             break
-        price = point.price * np.where(settled, 1.0, np.where(up, STRETCH, np.where(down, 1 / STRETCH, 1.0)))
-        point, steps = _market(problem, price, curves.answer(price, low, high)), steps + 1
+        price = point.price * np.where(settled, 1.0, np.where(up, stretch, np.where(down, 1 / stretch, 1.0)))
+        left, right = _answers(up, point.answer, curves.shallow), _answers(down, point.answer, curves.deep)
+        point, steps, stretch = _market(problem, price, curves.answer(price, left, right)), steps + 1, min(stretch**2, 1e6)
     return above, below, steps
 
 

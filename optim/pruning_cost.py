@@ -1,7 +1,7 @@
 """What pruning costs in progress: convex increasing functions of the pruning ratio, zero without pruning.
 
-A cost is a value with three verbs, so a user's own is one small class (the Protocol below). The solvers need
-the two one-sided slopes only; the conic reference needs the expression.
+A cost is a value with four verbs, so a user's own is one small class (the Protocol below). The conic reference alone needs
+the expression.
 """
 
 from dataclasses import dataclass

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from optim.allocation import Allocation
 from optim.answer import settle, statuses
 from optim.band import least_band
+from optim.curves import Curves
 from optim.deadline import Deadline
-from optim.price import Curves
 from optim.roots import falling_root
 
 

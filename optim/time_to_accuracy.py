@@ -53,9 +53,9 @@ def time_to_accuracy(problem: Deadline, worth: float | None = None, *, exponent:
     loss, prices = _loss(replace(problem, deadline=grid), shares)
     best = int(np.argmin(_score(grid, loss, worth, exponent)))
     grid = np.geomspace(grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], FINER)
-    found = _solve(replace(problem, deadline=grid), shares, prices[best], ROUGH)
-    best = int(np.argmin(_score(grid, found.objective, worth, exponent)))
-    answer = _solve(replace(problem, deadline=grid[best]), shares, found.price[best])
+    loss, prices = _loss(replace(problem, deadline=grid), shares, prices[best])
+    best = int(np.argmin(_score(grid, loss, worth, exponent)))
+    answer = _solve(replace(problem, deadline=grid[best]), shares, prices[best])
     return answer if answer.objective < 1 else replace(answer, status=Status.PROGRESS)
 
 
@@ -77,16 +77,16 @@ def worth_of_progress(problems: Deadline, *, exponent: float = 1.0, shares: NDAr
     return mu
 
 
-def _solve(problem: Deadline, shares: NDArray | None, price: ArrayLike | None = None, rtol: float = 1e-12) -> Allocation:
-    return solve_kkt(problem, price=price, rtol=rtol) if shares is None else solve_shares(problem, shares)
+def _solve(problem: Deadline, shares: NDArray | None, price: ArrayLike | None = None) -> Allocation:
+    return solve_kkt(problem, price=price) if shares is None else solve_shares(problem, shares)
 
 
-def _loss(problems: Deadline, shares: NDArray | None) -> tuple[NDArray, NDArray]:
+def _loss(problems: Deadline, shares: NDArray | None, price: ArrayLike | None = None) -> tuple[NDArray, NDArray]:
     """Phi of every row, by its dual value (the gap is a matter of the last device), and the price of the band."""
     if shares is not None:
         found = solve_shares(problems, shares)
         return found.objective, found.price
-    rough = search(problems, rtol=ROUGH, bound=True)
+    rough = search(problems, price, ROUGH, bound=True)
     return np.where(np.isfinite(rough.dual), rough.dual, np.inf), rough.price
 
 
