@@ -33,7 +33,7 @@ def snr_for(crowding: ArrayLike) -> NDArray:
     a = np.asarray(crowding, float)
     inside = (a > 0) & (a < 1)
     a = np.where(inside, a, 0.5)
-    excess = (a - 1) - np.log1p(a - 1)                  # z - ln z - 1 at the root
+    excess = (a - 1) - np.log(a)                        # z - ln z - 1 at the root
     z = 1 + np.sqrt(2 * excess) + 5 * excess / 6
     miss, slope = z - np.log(z) - 1 - excess, 1 - 1 / z
     z = z - miss / (slope - miss / (2 * slope * z * z))
@@ -59,4 +59,5 @@ def reach_for(rate: ArrayLike, bandwidth: ArrayLike) -> NDArray:
     r, b = np.broadcast_arrays(np.asarray(rate, float), np.asarray(bandwidth, float))
     exponent = np.divide(r * LN2, b, where=b > 0, out=np.where(r > 0, np.inf, 0.0))
     fits = exponent < 700.0
-    return np.where(fits, b * np.expm1(np.where(fits, exponent, 0.0)), np.inf)
+    with np.errstate(over="ignore"):
+        return np.where(fits, b * np.expm1(np.where(fits, exponent, 0.0)), np.inf)

@@ -57,12 +57,17 @@ def label_bits(classes: int) -> int:
     return max(classes - 1, 1).bit_length()
 
 
+def sent_of(size: int, dropout: float) -> int:
+    """Entries of ``size`` that dropout sends: one at least."""
+    return max(kept_of(size, dropout), 1)
+
+
 def dropout_mask(shape: torch.Size, rate: float, rng: torch.Generator, dtype: torch.dtype) -> Tensor:
-    """A random mask of mean one: in each row round(rate * n) of the n entries are 0, and the others n over what is left.
+    """A random mask of mean one: in each row round(rate * n) of the n entries are 0 (never all), the others n over what is left.
 
     Both ends draw it from a common seed, so it does not cross the air.
     """
     rows, size = shape[0], int(torch.Size(shape[1:]).numel())
-    kept = kept_of(size, rate)
+    kept = sent_of(size, rate)
     order = torch.rand(rows, size, generator=rng).argsort(dim=1)
     return ((order < kept).to(dtype) * (size / kept)).view(shape)

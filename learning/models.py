@@ -37,8 +37,13 @@ def build(make: Callable[[Sequence[int], int], nn.Sequential], shape: Sequence[i
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = make(shape, classes)
-        for p in model.parameters():
-            nn.init.kaiming_normal_(p, nonlinearity="relu") if p.dim() > 1 else nn.init.zeros_(p)
+        for layer in model.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
     if any(True for _ in model.buffers()):
         raise ValueError("the model keeps buffers (batch norm?), which these algorithms do not average; use group norm")
+    if any(isinstance(layer, nn.modules.dropout._DropoutNd) for layer in model.modules()):
+        raise ValueError("the model has dropout layers, whose draws no seed of a run governs; take them out")
     return model

@@ -17,8 +17,8 @@ def dirichlet(labels: NDArray, devices: int, rng: np.random.Generator, concentra
     left empty takes one sample from the largest.
     """
     _check(labels, devices)
-    if not concentration > 0:
-        raise ValueError(f"concentration must be positive [1], got {concentration}")
+    if not 0 < concentration < np.inf:
+        raise ValueError(f"concentration must be positive and finite [1], got {concentration}")
     parts: list[list[NDArray]] = [[] for _ in range(devices)]
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))

@@ -9,7 +9,7 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from learning import params
-from learning.compress import FLOAT_BITS, dropout_mask, kept_of, label_bits, quantise, sent_bits
+from learning.compress import FLOAT_BITS, dropout_mask, label_bits, quantise, sent_bits, sent_of
 from learning.params import Params
 
 
@@ -60,9 +60,9 @@ def split_gradient(model: nn.Sequential, weights: Params, cut: int, x: Tensor, y
     """
     front, back = params.leaves(params.front(weights, cut)), params.leaves(params.back(weights, cut))
     smashed = functional_call(model[:cut], front, (x,))
-    if not back:
+    if cut == len(model):
         loss = cross_entropy(smashed, y)
-        return Pass(loss.item(), dict(zip(front, torch.autograd.grad(loss, list(front.values())), strict=True)), 0.0, 0.0)
+        return Pass(loss.item(), _gradient(loss, front), 0.0, 0.0)
     mask = dropout_mask(smashed.shape, compression.dropout, needed(rng), x.dtype) if compression.dropout else None
     received, crossed = _send(smashed.detach(), mask, compression.cut_bits, rng)      # device -> server
     received.requires_grad_()
@@ -70,14 +70,19 @@ def split_gradient(model: nn.Sequential, weights: Params, cut: int, x: Tensor, y
     loss = cross_entropy(scores, y)
     *grad_back, grad_cut = torch.autograd.grad(loss, [*back.values(), received])
     grad_cut, returned = _send(grad_cut, mask, compression.cut_bits, rng)             # server -> device
-    grad_front = torch.autograd.grad(smashed, list(front.values()), grad_cut)
-    return Pass(loss.item(), dict(zip([*front, *back], [*grad_front, *grad_back], strict=True)),
+    grad_front = _gradient(smashed, front, grad_cut)
+    return Pass(loss.item(), {**grad_front, **dict(zip(back, grad_back, strict=True))},
                 crossed + len(y) * label_bits(scores.shape[1]), returned)
+
+
+def _gradient(of: Tensor, by: Params, arriving: Tensor | None = None) -> Params:
+    """Gradient of ``of`` by each parameter, of which there may be none, from the gradient that arrives at it."""
+    return dict(zip(by, torch.autograd.grad(of, list(by.values()), arriving) if by else (), strict=True))
 
 
 def crossing_bits(samples: int, outputs: int, compression: Compression) -> float:
     """Size of a batch's smashed data, or of their gradients, ``outputs`` elements a sample [bit]."""
-    return sent_bits(samples * kept_of(outputs, compression.dropout), compression.cut_bits)
+    return sent_bits(samples * sent_of(outputs, compression.dropout), compression.cut_bits)
 
 
 def _send(v: Tensor, mask: Tensor | None, bits: int, rng: torch.Generator | None) -> tuple[Tensor, float]:

@@ -12,7 +12,7 @@ from importlib import metadata
 
 from channels.cell import Cell
 from channels.rates import bandwidth_for, rate
-from learning.calibrate import Calibration
+from learning.calibration import Calibration
 from optim.advice import advice
 from optim.allocation import Allocation, Residual, Status
 from optim.costs import RoundCosts

@@ -21,7 +21,8 @@ from learning import models, partition
 from learning.algorithm import Algorithm, Shard, Streams
 from learning.algorithms.fed_avg import FedAvg
 from learning.algorithms.split_fed import SplitFed
-from learning.calibrate import Calibration, calibrate
+from learning.calibrate import calibrate
+from learning.calibration import Calibration
 from learning.data import Dataset
 from learning.profile import Profile, profile
 from learning.split import Compression

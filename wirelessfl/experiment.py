@@ -15,7 +15,7 @@ from typing import Any
 import joblib
 import pandas as pd
 
-from learning.calibrate import Calibration
+from learning.calibration import Calibration
 from wirelessfl import build, plot
 from wirelessfl.config import Scenario
 from wirelessfl.policy import POLICIES

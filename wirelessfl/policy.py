@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.calibrate import Calibration
+from learning.calibration import Calibration
 from optim.allocation import Allocation
 from optim.answer import at_full_power
 from optim.deadline import Deadline, solve_kkt

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from learning.algorithm import Plan
-from learning.calibrate import Calibration
+from learning.calibration import Calibration
 from learning.evaluate import evaluate
 from learning.threads import one_thread
 from optim.allocation import Allocation
@@ -85,4 +85,4 @@ def decide(w: build.World, measured: Calibration, decider: Decider, gain: np.nda
     if once:
         return before, at_full_power(actual, before)
     now = decider.share(actual.pinned(before.option, before.ratio))
-    return before, replace(now, option=before.option)
+    return before, replace(now, option=before.option, ratio=before.ratio)

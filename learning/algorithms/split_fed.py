@@ -36,12 +36,15 @@ class SplitFedState:
         The model as it was at the last averaging of client sides: what devices downloaded.
     local : (K,) tuple of Params
         Client sides that devices hold of their own between two averagings; empty right after one.
+    plans : (K,) tuple of Plan
+        What was decided for them, which stands until the next averaging.
     round : int
     """
 
     model: Params
     base: Params
     local: tuple[Params, ...] = ()
+    plans: tuple[Plan, ...] = ()
     round: int = 0
 
 
@@ -81,12 +84,12 @@ class SplitFed:
 
     def step(self, state: SplitFedState, shards: Sequence[Shard], plans: Sequence[Plan],
              streams: Streams) -> tuple[SplitFedState, Round]:
+        if state.local and tuple(plans) != state.plans:
+            raise ValueError(f"plans (cuts and ratios) may change only when client sides are averaged, every {self.interval} "
+                             f"rounds; got {list(plans)} after {list(state.plans)}")
         ends, losses, traffic = [], [], []
         for k, (shard, plan) in enumerate(zip(shards, plans, strict=True)):
             held = state.local[k] if state.local else params.front(state.base, plan.cut)
-            if held.keys() != params.front(state.base, plan.cut).keys():
-                raise ValueError(f"device {k}: the cut may change to {plan.cut} only when client sides are averaged, "
-                                 f"every {self.interval} rounds")
             end, loss, sent = self._train(state, held, shard, plan, streams)
             ends.append(end)
             losses.append(loss)
@@ -95,10 +98,10 @@ class SplitFed:
         report = Round(tuple(losses), tuple(traffic))
         if self._averages(state):
             model = params.weighted_sum(ends, weights)
-            return SplitFedState(model, model, (), state.round + 1), report
+            return SplitFedState(model, model, round=state.round + 1), report
         model = {name: _server_average(name, p, ends, weights, plans) for name, p in state.model.items()}
         local = tuple(params.front(end, plan.cut) for end, plan in zip(ends, plans, strict=True))
-        return SplitFedState(model, state.base, local, state.round + 1), report
+        return SplitFedState(model, state.base, local, tuple(plans), state.round + 1), report
 
     def _averages(self, state: SplitFedState) -> bool:
         return (state.round + 1) % self.interval == 0

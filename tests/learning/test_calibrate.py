@@ -131,7 +131,7 @@ def test_dropout_adds_noise_where_something_crosses(rng):
 
 def test_rounded_updates_add_the_noise_of_their_coins(rng):
     """Each entry has the variance of a coin between its two levels; four draws see it to within a half."""
-    net, data, share = network(), shards(rng, 10, 30), np.array([10, 30]) / 40
+    net, data, share = network(), shards(rng, 5, 10, 5, 10, 5), np.array([5, 10, 5, 10, 5]) / 35
     found = measured(net, data, Compression(update_bits=6), cuts=(1, 2, 3))
     for cut, noise in zip(found.cuts, found.compression_noise, strict=True):
         coins = []

@@ -24,6 +24,7 @@ def test_accuracy_and_loss_are_those_by_hand():
 
 def test_the_weights_are_those_given_and_not_the_models_own():
     net = nn.Sequential(nn.Linear(2, 2, bias=False))
+    nn.init.eye_(net[0].weight)
     swapped = {"0.weight": torch.tensor([[0.0, 1.0], [1.0, 0.0]])}
     own = copy.deepcopy(net.state_dict())
     assert evaluate(net, swapped, SCORES[:3], LABELS[:3])[0] == 1 / 3

@@ -3,6 +3,8 @@ import copy
 import pytest
 import torch
 from tiny_task import SMALL, gradient, network, plans, shards, streams, union
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
 from learning import params
@@ -18,19 +20,21 @@ def test_one_full_batch_each_is_gradient_descent_on_all_samples(rng, sizes):
     start = params.values(net)
     expected = params.combine(lambda w, g: w - 0.3 * g, start, gradient(net, start, union(data)))
     assert_close(found, expected, rtol=1e-10, atol=1e-12)
-    losses = [torch.nn.functional.cross_entropy(net(d.x), d.y).item() for d in data]
+    losses = [cross_entropy(net(d.x), d.y).item() for d in data]
     assert report.loss == pytest.approx(losses, rel=1e-12)
 
 
 def test_one_device_is_plain_sgd(rng):
     net, (data,) = network(), shards(rng, 17)
     algorithm = FedAvg(net, lr=0.2, batch=5, steps=4)
-    found, _ = algorithm.step(algorithm.init(), [data], plans(3), streams())
-    weights = params.values(net)
+    found, report = algorithm.step(algorithm.init(), [data], plans(3), streams())
+    weights, losses = params.values(net), []
     for pick in batches(17, 5, 4, streams().batches):
+        losses.append(cross_entropy(functional_call(net, weights, (data.x[pick],)), data.y[pick]).item())
         slope = gradient(net, weights, Shard(data.x[pick], data.y[pick]))
         weights = params.combine(lambda w, g: w - 0.2 * g, weights, slope)
     assert_close(found, weights, rtol=1e-10, atol=1e-12)
+    assert report.loss == pytest.approx([sum(losses) / 4], rel=1e-12)
 
 
 def test_pruned_weights_get_no_update(rng):

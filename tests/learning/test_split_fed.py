@@ -106,6 +106,22 @@ def test_the_same_seed_gives_the_same_round(rng):
     assert once[1] == again[1]
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_loss_of_a_round_is_that_of_federated_averaging(rng, steps):
+    data, net = shards(rng, 9, 30), network()
+    split, whole = (algorithm(net, batch=8, steps=steps) for algorithm in (SplitFed, FedAvg))
+    assert split.step(split.init(), data, plans(1, 2), streams())[1].loss == pytest.approx(
+        whole.step(whole.init(), data, plans(3, 3), streams())[1].loss, rel=1e-12)
+
+
+def test_what_crosses_the_cut_is_compressed_from_its_own_stream(rng):
+    data, plain, small = shards(rng, 40, 50), streams(), streams()
+    for source, compression in ((plain, Compression()), (small, SMALL)):
+        run(SplitFed(network(), batch=5, steps=3, compression=compression), data, plans(1, 2), source, 2)
+    assert torch.equal(small.batches.get_state(), plain.batches.get_state())
+    assert not torch.equal(small.compression.get_state(), plain.compression.get_state())
+
+
 @pytest.mark.parametrize("algorithm", [SplitFed, FedAvg])
 def test_another_compression_leaves_the_batches_alone(rng, algorithm):
     """Behind the last block only updates are compressed: the losses of a first round tell which batches were drawn."""

@@ -69,10 +69,11 @@ def test_the_work_of_fed_avg_is_counted_by_hand(compression, up):
     assert found == Work(Affine(0, 12 * 1992), up, Affine(0), Affine(9 * 32, 158 * 32))
 
 
-def test_a_device_with_few_samples_has_small_batches():
-    few, many = (SplitFed(network(), batch=4).work(COUNTS, 1, samples) for samples in (3, 4))
+@pytest.mark.parametrize(("algorithm", "cut", "crossing"), [(SplitFed, 1, 32 * 32 + 2), (SplitFed, 3, 0), (FedAvg, 3, 0)])
+def test_a_device_with_few_samples_has_small_batches(algorithm, cut, crossing):
+    few, many = (algorithm(network(), batch=4).work(COUNTS, cut, samples) for samples in (3, 4))
     assert few.device_flops.at(0.0) / many.device_flops.at(0.0) == 3 / 4
-    assert many.uplink_bits.fixed - few.uplink_bits.fixed == 32 * 32 + 2
+    assert many.uplink_bits.fixed - few.uplink_bits.fixed == crossing
 
 
 def test_an_affine_amount_falls_with_the_ratio():

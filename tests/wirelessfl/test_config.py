@@ -47,7 +47,7 @@ def test_a_bad_setting_gets_a_sentence(override, sentence):
     ("cell.path_loss=free", "cell.path_loss: 'free' is none of"),
     ("decision.bound=relativ", r"did you mean 'relative'\?"),
     ("decision.splits=[1, 9]", r"\[9\] is not in \[1, 2, 3, 4, 5\]"),
-    ("data.dataset=nothing", "'nothing'"),
+    ("data.dataset=nothing", "nothing"),
     ("cell.devices=5000", "5000 devices cannot share 1437 training samples"),
 ])
 def test_a_name_that_nobody_knows_gets_a_sentence_before_any_work(override, sentence):
