@@ -10,8 +10,8 @@ from optim.allocation import Allocation, Status
 from optim.answer import impossible
 from optim.costs import uplink_load
 from optim.curves import Curves
-from optim.deadline import Deadline
 from optim.fastest import LONGEST, least_deadline
+from optim.problem import Deadline
 
 
 def advice(problem: Deadline, found: Allocation, shares: NDArray | None = None) -> str:

@@ -1,7 +1,6 @@
 """From prices to an Allocation: spend the band that is left, find the power, read the clock, say how it ended."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,15 +10,13 @@ from optim.allocation import Allocation, Status
 from optim.band import ratio_range
 from optim.costs import energy, latency, slack, uplink_load
 from optim.price import Search
-
-if TYPE_CHECKING:
-    from optim.deadline import Deadline
+from optim.problem import Deadline
 
 _OPTIMAL, _LINK, _DEADLINE, _ENERGY, _BAND = (
     np.array(s, object) for s in (Status.OPTIMAL, Status.LINK, Status.DEADLINE, Status.ENERGY, Status.BAND))
 
 
-def answer(problem: "Deadline", found: Search, bound: NDArray) -> Allocation:
+def answer(problem: Deadline, found: Search, bound: NDArray) -> Allocation:
     """The allocation of a finished search; infeasible rows hold zeros, an infinite objective and their reason."""
     feasible = np.isfinite(found.objective)
     chosen = problem.of(found.option)
@@ -33,7 +30,7 @@ def answer(problem: "Deadline", found: Search, bound: NDArray) -> Allocation:
                   status=statuses(problem, feasible), steps=found.steps)
 
 
-def settle(chosen: "Deadline", option: NDArray, ratio: NDArray, band: NDArray, feasible: NDArray, objective: NDArray,
+def settle(chosen: Deadline, option: NDArray, ratio: NDArray, band: NDArray, feasible: NDArray, objective: NDArray,
            bound: NDArray, price: NDArray, *, status: NDArray, steps: int = 0) -> Allocation:
     """Fill in least power, latency and energy for bands, (..., K), that are known to be enough."""
     keep, ok = 1 - ratio[..., None], feasible[..., None]
@@ -50,9 +47,9 @@ def settle(chosen: "Deadline", option: NDArray, ratio: NDArray, band: NDArray, f
                       np.array(deadline), objective, bound, price, status if status.ndim else status.item(), steps)
 
 
-def impossible(problem: "Deadline") -> tuple[NDArray, NDArray, NDArray]:
+def impossible(problem: Deadline) -> tuple[NDArray, NDArray, NDArray]:
     """Devices (..., K) without a link; that no band brings through by the deadline; nor within their energy budget."""
-    def never(p: "Deadline") -> NDArray:
+    def never(p: Deadline) -> NDArray:
         low, high, pole = (np.broadcast_to(v, p.shape) for v in ratio_range(p))
         return ((low > high) | ((low == high) & pole)).all(-1)
 
@@ -62,14 +59,14 @@ def impossible(problem: "Deadline") -> tuple[NDArray, NDArray, NDArray]:
     return dead, late & ~dead, never(problem) & ~late & ~dead
 
 
-def statuses(problem: "Deadline", feasible: NDArray) -> NDArray:
+def statuses(problem: Deadline, feasible: NDArray) -> NDArray:
     """OPTIMAL where a row is feasible, and else what stands in the way, (...,) array of Status."""
     dead, late, hungry = (mask.any(-1) for mask in impossible(problem))
     found: NDArray = np.select([feasible, dead, late, hungry], [_OPTIMAL, _LINK, _DEADLINE, _ENERGY], _BAND)
     return found
 
 
-def at_full_power(problem: "Deadline", found: Allocation) -> Allocation:
+def at_full_power(problem: Deadline, found: Allocation) -> Allocation:
     """The same splits, ratios and bands with every device at its peak power: sooner, and at a higher cost of energy."""
     chosen = problem.of(found.option)
     keep, power = 1 - found.ratio[..., None], np.broadcast_to(chosen.peak_power, found.power.shape)[..., None]

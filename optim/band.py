@@ -14,19 +14,15 @@ the Hessian of h(U(x), s(x, b)) has determinant C psi (2 (e^w / s) t w (D + C b 
 psi <= w^2 e^w / 2 makes it at least (3/2) C^2 psi w^2 e^w >= 0, though s is bilinear.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from channels.rates import LN2, snr_for
 from optim.costs import slack, uplink_load
-
-if TYPE_CHECKING:
-    from optim.deadline import Deadline
+from optim.problem import Deadline
 
 
-def least_band(problem: "Deadline", ratio: NDArray) -> tuple[NDArray, NDArray]:
+def least_band(problem: Deadline, ratio: NDArray) -> tuple[NDArray, NDArray]:
     """Least band b_min [Hz] at each pruning ratio, and the *relief* -d b_min / d ratio [Hz], both (..., K, O).
 
     ``inf`` where no band is enough.
@@ -56,7 +52,7 @@ def _invert(rate: NDArray, reach: NDArray) -> tuple[NDArray, NDArray]:
     return np.where(snr > 0, reach / snr, np.inf), np.log1p(snr) - share
 
 
-def ratio_range(problem: "Deadline") -> tuple[NDArray, NDArray, NDArray]:
+def ratio_range(problem: Deadline) -> tuple[NDArray, NDArray, NDArray]:
     """Pruning ratios that some band allows: lowest, highest, and whether the lowest is a pole (needs infinite band).
 
     By the wide-band limit U < t P G / ln2, and U ln2 / G < budget - E0 - x E1: both linear in x. Where the lowest is

@@ -7,17 +7,14 @@ Repeated best-first, this is branch and bound, and mostly over after one or two 
 
 import heapq
 from itertools import count
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from optim.price import Search, search
-
-if TYPE_CHECKING:
-    from optim.deadline import Deadline
+from optim.problem import Deadline
 
 
-def candidates(problem: "Deadline", found: Search, rtol: float) -> Search:
+def candidates(problem: Deadline, found: Search, rtol: float) -> Search:
     """The search with its options fixed, to those on either side of its price, and the band spent to the end."""
     best = found
     if (found.option != found.option_below).any():
@@ -26,7 +23,7 @@ def candidates(problem: "Deadline", found: Search, rtol: float) -> Search:
     return best
 
 
-def branch(problem: "Deadline", found: Search, best: Search, *, target: float, most: int, rtol: float) -> tuple[Search, float]:
+def branch(problem: Deadline, found: Search, best: Search, *, target: float, most: int, rtol: float) -> tuple[Search, float]:
     """Close the gap of one problem to ``target``, or branch ``most`` times: the best answer, and the lower bound."""
     order = count()
     allowed = np.ones(problem.shape, bool)

@@ -7,16 +7,14 @@ At a price lambda [1/Hz] an option costs a device least at the ratio rho where
 with g falling. Its argument here is the depth, the logarithm of the ratio's share of its range, in which g is nearly linear.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from optim.band import least_band, ratio_range
+from optim.problem import Deadline
 from optim.roots import falling_root
-
-if TYPE_CHECKING:
-    from optim.deadline import Deadline
 
 SHALLOWEST = np.log(1e-16)      # depth that counts as the lower end of the range
 
@@ -34,7 +32,7 @@ class Answer(NamedTuple):
 class Curves:
     """The falling curves g of (1) of one problem, over the depth of pruning."""
 
-    def __init__(self, problem: "Deadline", ftol: float = 1e-13) -> None:
+    def __init__(self, problem: Deadline, ftol: float = 1e-13) -> None:
         low, high, pole = (np.broadcast_to(v, problem.shape) for v in ratio_range(problem))
         self.problem, self.ftol = problem, ftol
         self.possible = (low < high) | ((low == high) & ~pole)
@@ -75,7 +73,7 @@ class Curves:
         return self._priced(depth, price)
 
 
-def cheapest(problem: "Deadline", price: ArrayLike) -> NDArray:
+def cheapest(problem: Deadline, price: ArrayLike) -> NDArray:
     """Least cost [1] of each option at ``price`` (...,) [1/Hz], its rent of the band included, (..., K, O)."""
     curves = Curves(problem)
     return curves.answer(np.broadcast_to(np.asarray(price, float), problem.shape[:-2]), curves.shallow, curves.deep).cost

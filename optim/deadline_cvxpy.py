@@ -23,7 +23,7 @@ from optim.allocation import Allocation, Status
 from optim.answer import settle
 from optim.costs import slack, uplink_load
 from optim.curves import cheapest
-from optim.deadline import Deadline
+from optim.problem import Deadline
 
 MOST_CHOICES = 1024
 

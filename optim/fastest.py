@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optim.band import least_band
-from optim.deadline import Deadline
+from optim.problem import Deadline
 from optim.roots import falling_root
 
 LONGEST = 1e9       # [s]; what takes longer than this is called impossible

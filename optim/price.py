@@ -5,16 +5,14 @@ and the dual value q(lambda) = sum_k min_o cost - lambda B is concave with slope
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from optim.curves import Answer, Curves
+from optim.problem import Deadline
 from optim.roots import anderson_bjorck
-
-if TYPE_CHECKING:
-    from optim.deadline import Deadline
 
 STRETCH = 1.5                   # factor by which a bracket of prices grows at first; squared each time
 
@@ -55,7 +53,7 @@ class Market(NamedTuple):
         return np.take_along_axis(values, self.option[..., None], -1)[..., 0]
 
 
-def _market(problem: "Deadline", price: NDArray, answer: Answer) -> Market:
+def _market(problem: Deadline, price: NDArray, answer: Answer) -> Market:
     tied = answer.cost <= answer.cost.min(-1, keepdims=True) * (1 + 1e-14)
     option = np.where(tied, answer.band, np.inf).argmin(-1)          # of equals the one that asks for least
     band, cost = (np.take_along_axis(v, option[..., None], -1)[..., 0] for v in (answer.band, answer.cost))
@@ -78,7 +76,7 @@ def _answers(condition: NDArray, yes: Answer, no: Answer) -> Answer:
     return Answer(*(np.where(rows, y, n) for y, n in zip(yes, no, strict=True)))
 
 
-def search(problem: "Deadline", start: ArrayLike | None = None, rtol: float = 1e-12, *, bound: bool = False) -> Search:
+def search(problem: Deadline, start: ArrayLike | None = None, rtol: float = 1e-12, *, bound: bool = False) -> Search:
     """Raise the dual value to its top over the price, from ``start`` where there is one.
 
     If only the ``bound`` is wanted, the search ends once the dual value is known to ``rtol``: long before the band fits.
@@ -99,7 +97,7 @@ def search(problem: "Deadline", start: ArrayLike | None = None, rtol: float = 1e
                   ratio, band, np.where(feasible, (cost - np.where(feasible[..., None], rent, 0.0)).sum(-1), np.inf), steps)
 
 
-def _first_price(problem: "Deadline", start: ArrayLike | None) -> NDArray:
+def _first_price(problem: Deadline, start: ArrayLike | None) -> NDArray:
     worth = np.broadcast_to(problem.pruning.value(problem.prune_max), problem.shape).mean(-1).sum(-1)
     guess = np.maximum(worth, 1e-30) / problem.band
     if start is not None:

@@ -7,7 +7,7 @@ from optim.allocation import Allocation
 from optim.answer import settle, statuses
 from optim.band import least_band
 from optim.curves import Curves
-from optim.deadline import Deadline
+from optim.problem import Deadline
 from optim.roots import falling_root
 
 

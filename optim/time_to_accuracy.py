@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from optim.allocation import Allocation, Status
-from optim.deadline import Deadline, solve_kkt
+from optim.deadline import solve_kkt
 from optim.fastest import least_deadline
 from optim.price import search
+from optim.problem import Deadline
 from optim.shares import solve_shares
 
 STEP = 1.05          # ratio of neighbouring deadlines of the first grid

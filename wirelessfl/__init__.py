@@ -16,9 +16,10 @@ from learning.calibration import Calibration
 from optim.advice import advice
 from optim.allocation import Allocation, Residual, Status
 from optim.costs import RoundCosts
-from optim.deadline import Deadline, residual, solve_kkt
+from optim.deadline import residual, solve_kkt
 from optim.deadline_cvxpy import solve_cvxpy
 from optim.fastest import least_deadline
+from optim.problem import Deadline
 from optim.pruning_cost import PiecewiseLinear, PowerLaw
 from optim.time_to_accuracy import time_to_accuracy
 from wirelessfl.build import measure, problem, world

@@ -16,7 +16,8 @@ import wirelessfl
 from channels.units import linear_to_db, watt_to_dbm
 from optim.advice import advice
 from optim.allocation import Allocation
-from optim.deadline import Deadline, residual
+from optim.deadline import residual
+from optim.problem import Deadline
 from wirelessfl import build
 from wirelessfl.config import Scenario, SettingsError, load, to_toml
 from wirelessfl.experiment import run

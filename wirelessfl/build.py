@@ -29,7 +29,7 @@ from learning.split import Compression
 from learning.threads import one_thread
 from optim import bound
 from optim.costs import round_costs
-from optim.deadline import Deadline
+from optim.problem import Deadline
 from wirelessfl.config import Scenario, SettingsError
 
 T = TypeVar("T")

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from learning.calibration import Calibration
 from optim.allocation import Allocation
 from optim.answer import at_full_power
-from optim.deadline import Deadline, solve_kkt
+from optim.deadline import solve_kkt
+from optim.problem import Deadline
 from optim.shares import equal_shares, solve_shares
 from optim.time_to_accuracy import time_to_accuracy, worth_of_progress
 from wirelessfl.build import World, problem

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from optim.costs import RoundCosts
-from optim.deadline import Deadline
 from optim.fastest import least_deadline
+from optim.problem import Deadline
 from optim.pruning_cost import PiecewiseLinear, PowerLaw
 
 BAND = 5e6      # [Hz]

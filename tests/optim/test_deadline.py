@@ -11,8 +11,9 @@ from scipy.optimize import minimize
 from channels.rates import rate
 from optim.allocation import Status
 from optim.costs import latency, uplink_load
-from optim.deadline import Deadline, residual, solve_kkt
+from optim.deadline import residual, solve_kkt
 from optim.deadline_cvxpy import solve_cvxpy
+from optim.problem import Deadline
 
 KINDS = ("linear", "power", "polygon")
 
