@@ -65,11 +65,11 @@ def test_the_bias_is_a_ratio_of_sums_along_the_pilot(rng, rounds, checkpoints, s
     assert (found.cuts, found.ratios, found.rounds) == (CUTS, RATIOS, rounds)
 
 
-def test_the_bias_vanishes_with_the_ratio_and_grows_with_it(rng):
-    bias = np.array(measured(network(), shards(rng, 40, 40)).bias)
-    assert np.all(bias[:, 0] < 0.1)
+def test_the_bias_vanishes_with_the_ratio_and_grows_with_it_on_average(rng):
+    bias = np.mean([measured(network(seed), shards(rng, 40, 40)).bias for seed in range(10)], axis=0)
+    assert np.all(bias[:, 0] < 0.15)
     assert np.all(np.diff(bias, axis=1) > 0)
-    assert np.all(bias[:, -1] > 0.2)
+    assert np.all(bias[:, -1] > 0.3)
 
 
 def test_constants_along_the_pilot_are_those_of_plain_autograd(rng):

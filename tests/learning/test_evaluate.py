@@ -45,3 +45,4 @@ def test_nothing_is_dropped_out_while_evaluating(rng):
     net, data = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 3)).double(), shard(rng, 50)
     expected = nn.functional.cross_entropy(copy.deepcopy(net).eval()(data.x), data.y).item()
     assert evaluate(net, params.values(net), data.x, data.y)[1] == pytest.approx(expected, rel=1e-12)
+    assert net.training

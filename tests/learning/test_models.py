@@ -49,6 +49,12 @@ def test_batch_norm_is_refused():
         sampled(lambda shape, classes: nn.Sequential(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))))
 
 
+def test_dropout_layers_are_refused():
+    """The levers drop activations themselves, from a seed; a layer would draw from torch's global generator."""
+    with pytest.raises(ValueError, match="dropout layers"):
+        sampled(lambda shape, classes: nn.Sequential(nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, classes))))
+
+
 def test_group_norm_lets_the_signal_through():
     def normed(shape, classes):
         return nn.Sequential(nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.ReLU()),

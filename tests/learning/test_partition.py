@@ -60,7 +60,7 @@ def test_too_many_devices_are_named(rng, divide, devices):
 
 @pytest.mark.parametrize("concentration", [0.0, -1.0, np.nan, np.inf])
 def test_a_bad_concentration_is_named(rng, concentration):
-    with pytest.raises(ValueError, match=r"concentration must be positive \[1\], got"):
+    with pytest.raises(ValueError, match=r"concentration must be positive and finite \[1\], got"):
         dirichlet(LABELS, 5, rng, concentration)
 
 

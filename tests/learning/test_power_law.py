@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from learning.calibrate import RATIOS, fit_power_law
+from learning.calibrate import RATIOS
+from learning.calibration import fit_power_law
 
 
 @pytest.mark.parametrize(("scale", "exponent"), [(0.5, 1.0), (0.7, 1.8), (0.01, 3.0)])

@@ -56,6 +56,7 @@ def test_behind_the_last_block_nothing_crosses(rng):
     (Compression(), 5 * (4 * 32 + 2), 5 * 4 * 32),                         # rows x (width x bits, and a label of two bits)
     (Compression(cut_bits=6), 5 * (4 * 6 + 2) + 32, 5 * 4 * 6 + 32),       # a scale goes with the tensor
     (Compression(dropout=0.25), 5 * (3 * 32 + 2), 5 * 3 * 32),             # three of four are sent
+    (Compression(dropout=0.95), 5 * (1 * 32 + 2), 5 * 1 * 32),             # never nothing
     (Compression(update_bits=3), 5 * (4 * 32 + 2), 5 * 4 * 32)])           # updates do not cross here
 def test_bits_of_a_batch_are_counted_by_hand(rng, compression, up, down):
     net, data = network(), shard(rng, 5)
