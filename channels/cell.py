@@ -33,7 +33,7 @@ class Cell:
     fading: Fading = field(default_factory=Rayleigh)
 
     def __post_init__(self) -> None:
-        if not 0 < self.nearest < self.radius:
+        if not 0 < self.nearest < self.radius < np.inf:
             raise ValueError(f"nearest and radius must be 0 < nearest < radius [m], got {self.nearest} and {self.radius}")
         if not self.shadowing >= 0:
             raise ValueError(f"shadowing must be zero or more [1], got {self.shadowing}")

@@ -45,4 +45,5 @@ class LogDistance:
 
     def gain(self, distance: ArrayLike) -> NDArray:
         at_reference = (SPEED_OF_LIGHT / (4 * np.pi * self.carrier * self.reference)) ** 2
-        return at_reference * (self.reference / np.asarray(distance, float)) ** self.exponent
+        nearness = self.reference / np.asarray(distance, float)
+        return at_reference * nearness ** np.where(nearness > 1, 2.0, self.exponent)

@@ -1,7 +1,7 @@
 """The contract that every federated algorithm keeps."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -38,6 +38,11 @@ class Plan:
 
     cut: int
     ratio: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.cut >= 1 and 0 <= self.ratio < 1):
+            raise ValueError("a plan has a cut of 1 or more [blocks] and a ratio within [0, 1) [1], "
+                             f"got {self.cut} and {self.ratio}")
 
 
 class Affine(NamedTuple):
@@ -86,8 +91,13 @@ class Round:
 class Streams:
     """Sources of randomness, one for each cause: a change in one leaves the others as they were."""
 
-    batches: torch.Generator = field(default_factory=torch.Generator)
-    compression: torch.Generator = field(default_factory=torch.Generator)
+    batches: torch.Generator
+    compression: torch.Generator
+
+    @classmethod
+    def seeded(cls, *seeds: int) -> "Streams":
+        """Streams of their own seeds: of the batches, and of the compression."""
+        return cls(*(torch.Generator().manual_seed(seed) for seed in seeds))
 
 
 class Algorithm(Protocol):

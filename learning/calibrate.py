@@ -60,10 +60,12 @@ def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard],
     samples : int
         Each device measures its gradients on at most so many of its samples.
     """
-    streams, draws = (Streams(*(torch.Generator().manual_seed(seed + i) for i in pair)) for pair in ((0, 1), (2, 3)))
+    seeds = np.random.SeedSequence(seed).generate_state(5).tolist()
+    streams, draws, pick = Streams.seeded(*seeds[:2]), Streams.seeded(*seeds[2:4]), torch.Generator().manual_seed(seeds[4])
     pilot = replace(algorithm, compression=PLAIN)     # type: ignore[type-var]
     state, plans = pilot.init(), [Plan(pilot.cuts()[0])] * len(shards)
-    probes = [Shard(s.x[:samples], s.y[:samples]) for s in shards]
+    picks = [torch.randperm(len(s), generator=pick)[:samples] for s in shards]
+    probes = [Shard(s.x[i], s.y[i]) for s, i in zip(shards, picks, strict=True)]
     when = set(np.linspace(0, rounds - 1, checkpoints).round().astype(int).tolist())
     seen = []
     for number in range(rounds):
@@ -98,7 +100,7 @@ class _Probe:
             bias=np.array([[self._bias(cut, ratio, whole) for ratio in RATIOS] for cut in cuts]),
             compression=np.array([self._compression(cut, compression, whole) for cut in cuts]),
             square=square, squares=float(self.share @ [params.squared_norm(g) for g in grads]),
-            smoothness=float(np.sqrt(params.squared_norm(bend) / square) / self.lr),
+            smoothness=float(np.sqrt(params.squared_norm(bend) / max(square, 1e-300)) / self.lr),
             sampling=noise, gradient=noise + np.mean([self._by_block(g) for g in grads], axis=0),
             weight=self._by_block(self.weights),
         )

@@ -74,6 +74,12 @@ def _from_file(path: Path) -> Dataset:
         if missing:
             raise ValueError(f"{path.name} lacks {missing}; a data file holds {list(keys)}")
         parts = [file[k] for k in keys]
+    for x, y, part in ((parts[0], parts[1], "train"), (parts[2], parts[3], "test")):
+        if len(x) != y.size or not len(x) or y.min() < 0:
+            raise ValueError(f"{path.name}: x_{part} and y_{part} must be of one length, with labels from 0, "
+                             f"got {x.shape} and {y.shape}")
+        if x.ndim not in (3, 4) or not (x.dtype == np.uint8 or np.issubdtype(x.dtype, np.floating)):
+            raise ValueError(f"{path.name}: x_{part} must be images, NHW or NHWC, of uint8 or floats, got {x.shape} of {x.dtype}")
     return _dataset(*(p / np.float32(255) if p.dtype == np.uint8 and k[0] == "x" else p
                       for k, p in zip(keys, parts, strict=True)))
 

@@ -139,7 +139,7 @@ class World:
         return np.random.default_rng(self.seeds[cause])
 
     def streams(self) -> Streams:
-        return Streams(*(torch.Generator().manual_seed(self.seeds[cause]) for cause in ("batches", "compression")))
+        return Streams.seeded(self.seeds["batches"], self.seeds["compression"])
 
 
 CAUSES = ("placement", "fading", "forecast", "speed", "partition", "weights", "batches", "compression")

@@ -36,3 +36,9 @@ def test_free_space_loses_forty_decibels_in_the_first_metre_at_2_4_ghz():
 def test_ten_times_the_distance_costs_ten_exponents_of_decibels(exponent):
     near, far = LogDistance(exponent).gain([20.0, 200.0])
     assert_allclose(10 * np.log10(near / far), 10 * exponent, rtol=1e-12)
+
+
+def test_nearer_than_the_reference_it_is_free_space():
+    far, near = LogDistance(3.5, reference=10.0), LogDistance(2.0)
+    assert_allclose(far.gain([1.0, 5.0, 10.0]), near.gain([1.0, 5.0, 10.0]))
+    assert_allclose(far.gain(100.0), far.gain(10.0) * 10**-3.5)
