@@ -31,7 +31,7 @@ def snr_for(crowding: ArrayLike) -> NDArray:
     x does not cancel. Relative error below 1e-9 from -60 to 120 dB.
     """
     a = np.asarray(crowding, float)
-    inside = (a > 0) & (a < 1)
+    inside = (a > 1e-300) & (a < 1 - 1e-15)             # beyond, a double cannot tell the root from its limit
     a = np.where(inside, a, 0.5)
     excess = (a - 1) - np.log(a)                        # z - ln z - 1 at the root
     z = 1 + np.sqrt(2 * excess) + 5 * excess / 6
@@ -40,7 +40,7 @@ def snr_for(crowding: ArrayLike) -> NDArray:
     x = z / a - 1
     for _ in range(2):
         x = x - (np.log1p(x) - a * x) / (1 / (1 + x) - a)
-    return np.where(inside, x, np.where(np.asarray(crowding) >= 1, 0.0, np.inf))
+    return np.where(inside, x, np.where(np.asarray(crowding) > 0.5, 0.0, np.inf))
 
 
 def bandwidth_for(rate: ArrayLike, reach: ArrayLike) -> NDArray:

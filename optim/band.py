@@ -39,8 +39,9 @@ def least_band(problem: Deadline, ratio: NDArray) -> tuple[NDArray, NDArray]:
             spare = (problem.energy_budget[..., None] - costs.fixed_energy - keep * costs.kept_energy) * quality
             area, psi = _invert(load, np.where(np.isinf(spare), 1.0, spare))         # band times slack
             tug = (costs.kept_bits * LN2 + costs.kept_energy * quality * area / (area + spare)) / psi
-            binds = np.isfinite(spare) & (area / time > band)
-            band = np.where(binds, area / time, band)
+            needed = np.where(spare < 0, np.inf, area / time)
+            binds = np.isfinite(spare) & (needed > band)
+            band = np.where(binds, needed, band)
             relief = np.where(binds, tug / time + area * costs.kept_time / time**2, relief)
     return tuple(np.where((time > 0) & np.isfinite(band), v, np.inf) for v in (band, relief))  # type: ignore[return-value]
 
@@ -63,15 +64,23 @@ def ratio_range(problem: Deadline) -> tuple[NDArray, NDArray, NDArray]:
     by = problem.deadline[..., None, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         per_bit = LN2 / reach                                             # seconds a bit takes in infinite band
-        by_power = _largest_keep(by - costs.fixed_time - costs.fixed_bits * per_bit,
-                                 costs.kept_time + costs.kept_bits * per_bit)
+        by_power = _largest_keep(by - costs.fixed_time - _times(costs.fixed_bits, per_bit),
+                                 costs.kept_time + _times(costs.kept_bits, per_bit))
         per_bit = LN2 / quality                                   # joules a bit takes in infinite band
-        by_energy = _largest_keep(joules - costs.fixed_energy - costs.fixed_bits * per_bit,
-                                  costs.kept_energy + costs.kept_bits * per_bit)
+        by_energy = _largest_keep(joules - costs.fixed_energy - _times(costs.fixed_bits, per_bit),
+                                  costs.kept_energy + _times(costs.kept_bits, per_bit))
     limit = 1 - np.minimum(by_power, by_energy)
     low = np.maximum(problem.prune_min, limit)
+    silent = (costs.fixed_bits == 0) & (costs.kept_bits == 0)             # nothing to send: no band just past the limit
+    low = np.where(silent & (limit >= problem.prune_min), low + 1e-12, low)
     low, high = np.broadcast_arrays(low, problem.prune_max)
-    return low, high, np.broadcast_to(limit >= problem.prune_min, low.shape)
+    return low, high, np.broadcast_to((limit >= problem.prune_min) & ~silent, low.shape)
+
+
+def _times(bits: NDArray, per_bit: NDArray) -> NDArray:
+    """Their product, 0 where there are no bits, on a dead link too."""
+    bits, per_bit = np.broadcast_arrays(bits, per_bit)
+    return np.multiply(bits, per_bit, where=bits > 0, out=np.zeros(bits.shape))
 
 
 def _largest_keep(room: NDArray, per_keep: NDArray) -> NDArray:

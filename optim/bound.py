@@ -101,10 +101,5 @@ def constants(known: Constants, weights: NDArray, interval: int = 1) -> tuple[ND
     return _added_noise(known, w) + drift, PowerLaw(slope)
 
 
-def rounds_needed(planned: float, loss: float) -> float:
-    """(2): rounds to the target when each loses ``loss`` = Phi of its progress; ``inf`` from 1 on."""
-    return planned / (1 - loss) if loss < 1 else np.inf
-
-
 def _added_noise(known: Constants, w: NDArray) -> NDArray:
     return known.step * w**2 * known.noise / known.unit

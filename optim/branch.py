@@ -15,11 +15,21 @@ from optim.problem import Deadline
 
 
 def candidates(problem: Deadline, found: Search, rtol: float) -> Search:
-    """The search with its options fixed, to those on either side of its price, and the band spent to the end."""
-    best = found
-    if (found.option != found.option_below).any():
-        for option in (found.option, found.option_below):
-            best = best.better(search(problem.of(option), found.price, rtol), option)
+    """The search with its options fixed, and the band spent to the end.
+
+    To the options above the price, to those below, and to mixtures: torn devices get the dearer one while it fits, and one more.
+    """
+    best, torn = found, found.option != found.option_below
+    if not torn.any():
+        return best
+    more = np.where(torn, found.band_below - found.band, np.inf)          # hertz to give each torn device its dearer option
+    order = np.argsort(more, axis=-1)
+    room = (problem.band - found.band.sum(-1))[..., None]
+    rank = np.argsort(order, axis=-1)
+    fits = (np.cumsum(np.take_along_axis(more, order, -1), axis=-1) <= room).sum(-1, keepdims=True)
+    for given in (np.zeros_like(fits), fits, fits + 1, np.full_like(fits, torn.shape[-1])):
+        option = np.where(torn & (rank < given), found.option_below, found.option)
+        best = best.better(search(problem.of(option), found.price, rtol), option)
     return best
 
 
@@ -42,7 +52,7 @@ def branch(problem: Deadline, found: Search, best: Search, *, target: float, mos
             if its.dual > -np.inf:
                 rival = candidates(restricted, its, rtol)
                 best = best.better(rival, rival.option)
-                heapq.heappush(nodes, (float(its.dual), next(order), child, its))
+                heapq.heappush(nodes, (max(bound, float(its.dual)), next(order), child, its))
         if not nodes:
             break
     return best, min(nodes[0][0], float(best.objective)) if nodes else float(best.objective)

@@ -25,7 +25,7 @@ TINY = 1e-12      # a loss of progress below this is none
 GAP = 1e-4        # a certified gap that is good enough
 
 
-def solve_kkt(problem: Deadline, *, price: ArrayLike | None = None, rtol: float = 1e-12, branches: int = 50) -> Allocation:
+def solve_kkt(problem: Deadline, *, price: ArrayLike | None = None, rtol: float = 1e-12, branches: int = 12) -> Allocation:
     """Solve (1) by its KKT conditions: a search for one number, the price of the band.
 
     Parameters

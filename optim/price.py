@@ -25,6 +25,7 @@ class Search:
     dual: NDArray             # best value of the dual problem [1]; -inf where nothing is feasible
     option: NDArray           # at the price, where the band suffices
     option_below: NDArray     # at the last price where it did not
+    band_below: NDArray       # what those options ask for there
     ratio: NDArray
     band: NDArray
     objective: NDArray        # inf where nothing is feasible
@@ -34,9 +35,11 @@ class Search:
         """Row by row the one that loses less progress; ``rival`` had its options fixed to ``option``."""
         wins = rival.objective < self.objective
         each = wins[..., None]
-        return Search(np.where(wins, rival.price, self.price), self.dual, np.where(each, option, self.option), self.option_below,
-                      np.where(each, rival.ratio, self.ratio), np.where(each, rival.band, self.band),
-                      np.where(wins, rival.objective, self.objective), self.steps + rival.steps)
+        return Search(
+            price=np.where(wins, rival.price, self.price), dual=self.dual, option=np.where(each, option, self.option),
+            option_below=self.option_below, band_below=self.band_below, ratio=np.where(each, rival.ratio, self.ratio),
+            band=np.where(each, rival.band, self.band), objective=np.where(wins, rival.objective, self.objective),
+            steps=self.steps + rival.steps)
 
 
 class Market(NamedTuple):
@@ -94,7 +97,7 @@ def search(problem: Deadline, start: ArrayLike | None = None, rtol: float = 1e-1
     rent = np.multiply(above.price[..., None], band, where=above.price[..., None] > 0, out=np.zeros(band.shape))
     return Search(np.where(feasible, above.price, 0.0),
                   np.where(feasible, np.maximum(above.dual, below.dual), -np.inf), above.option, below.option,
-                  ratio, band, np.where(feasible, (cost - np.where(feasible[..., None], rent, 0.0)).sum(-1), np.inf), steps)
+                  below.chosen(below.answer.band), ratio, band, np.where(feasible, (cost - np.where(feasible[..., None], rent, 0.0)).sum(-1), np.inf), steps)
 
 
 def _first_price(problem: Deadline, start: ArrayLike | None) -> NDArray:
@@ -133,12 +136,12 @@ def _close_in(curves: Curves, settled: NDArray, above: Market, below: Market, st
     for step in range(200):
         kinked = (above.option != below.option).any(-1)
         meet, roof = _tangents(below, above)
-        close = roof - np.maximum(above.dual, below.dual) <= rtol * np.maximum(np.abs(roof), 1e-12)
+        close = roof - np.maximum(above.dual, below.dual) <= rtol * np.maximum(np.abs(roof), 1e-2 if bound else 1e-9)
         done = settled | (above.excess >= -rtol) | ((kinked | bound) & close) | (above.price <= below.price * (1 + 1e-14))
         if done.all():
             break
-        x, y = np.log(below.price), np.log(above.price)
         with np.errstate(divide="ignore", invalid="ignore"):
+            x, y = np.log(below.price), np.log(above.price)
             trial = np.exp(y - heavy_above * (y - x) / (heavy_above - heavy_below))
         trial = np.where(kinked & (step % 2 == 1), meet, trial)
         slow = (y - x > 0.5 * before) if step % 3 == 2 else np.False_

@@ -14,6 +14,8 @@ def falling_root(f: Callable[[NDArray], NDArray], a: NDArray, b: NDArray, fa: ND
                  ftol: float = 1e-13, max_iter: int = 120) -> NDArray:
     """Where each falling ``f`` crosses zero between a and b, f(a) = fa and f(b) = fb; the nearer end where it does not.
 
+    At a jump the answer is on its right side, where f <= 0.
+
     Regula falsi after Anderson and Björck. A bracket that three steps have not halved is bisected, so that a jump
     (the kink of a polygon) costs what bisection costs and no more.
     """
@@ -35,7 +37,10 @@ def falling_root(f: Callable[[NDArray], NDArray], a: NDArray, b: NDArray, fa: ND
         wa, wb = anderson_bjorck(right, side, fx, fa, fb, wa, wb)
         a, fa, b, fb = np.where(right, x, a), np.where(right, fx, fa), np.where(right, b, x), np.where(right, fb, fx)
         side = np.where(right, 1.0, -1.0)
-        done = done | (np.abs(fx) <= ftol) | (b - a <= 4e-16 * np.maximum(np.abs(a), np.abs(b)))
+        met = np.abs(fx) <= ftol
+        narrow = b - a <= 4e-16 * np.maximum(np.abs(a), np.abs(b))
+        root = np.where(~done & narrow & ~met, b, root)
+        done = done | met | narrow
     return root
 
 

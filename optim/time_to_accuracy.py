@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from optim.allocation import Allocation, Status
 from optim.deadline import solve_kkt
-from optim.fastest import least_deadline
+from optim.fastest import LONGEST, least_deadline
 from optim.price import search
 from optim.problem import Deadline
 from optim.shares import solve_shares
@@ -46,17 +46,23 @@ def time_to_accuracy(problem: Deadline, worth: float | None = None, *, exponent:
         gamma [1]: 1 is the bound as derived, less trusts that pruning harms less than the bound says.
     shares : (K,) array, optional
         Fixed fractions of the band [1].
+
+    Returns
+    -------
+    Allocation
+        Its certificate is that of the deadline problem at the chosen deadline; the deadline itself is searched on grids.
+        If every deadline loses all progress the status is PROGRESS, and the numbers are those of the shortest.
     """
     low, high = _range(problem, shares)
     if not np.isfinite(low):
-        return _solve(problem, shares)             # no deadline is long enough: its status says why
+        return _solve(replace(problem, deadline=np.array(LONGEST)), shares)       # its status says why
     grid = _grid(low, high)
     loss, prices = _loss(replace(problem, deadline=grid), shares)
     best = int(np.argmin(_score(grid, loss, worth, exponent)))
     grid = np.geomspace(grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], FINER)
-    loss, prices = _loss(replace(problem, deadline=grid), shares, prices[best])
-    best = int(np.argmin(_score(grid, loss, worth, exponent)))
-    answer = _solve(replace(problem, deadline=grid[best]), shares, prices[best])
+    found = _solve(replace(problem, deadline=grid), shares, prices[best], ROUGH)
+    best = int(np.argmin(_score(grid, found.objective, worth, exponent)))
+    answer = _solve(replace(problem, deadline=grid[best]), shares, found.price[best])
     return answer if answer.objective < 1 else replace(answer, status=Status.PROGRESS)
 
 
@@ -78,16 +84,16 @@ def worth_of_progress(problems: Deadline, *, exponent: float = 1.0, shares: NDAr
     return mu
 
 
-def _solve(problem: Deadline, shares: NDArray | None, price: ArrayLike | None = None) -> Allocation:
-    return solve_kkt(problem, price=price) if shares is None else solve_shares(problem, shares)
+def _solve(problem: Deadline, shares: NDArray | None, price: ArrayLike | None = None, rtol: float = 1e-12) -> Allocation:
+    return solve_kkt(problem, price=price, rtol=rtol) if shares is None else solve_shares(problem, shares)
 
 
-def _loss(problems: Deadline, shares: NDArray | None, price: ArrayLike | None = None) -> tuple[NDArray, NDArray]:
+def _loss(problems: Deadline, shares: NDArray | None) -> tuple[NDArray, NDArray]:
     """Phi of every row, by its dual value (the gap is a matter of the last device), and the price of the band."""
     if shares is not None:
         found = solve_shares(problems, shares)
         return found.objective, found.price
-    rough = search(problems, price, ROUGH, bound=True)
+    rough = search(problems, rtol=ROUGH, bound=True)
     return np.where(np.isfinite(rough.dual), rough.dual, np.inf), rough.price
 
 
@@ -114,6 +120,6 @@ def _progress(loss: NDArray, exponent: float) -> NDArray:
 def _score(deadline: NDArray, loss: NDArray, worth: float | None, exponent: float) -> NDArray:
     progress = _progress(loss, exponent)
     if worth is not None:
-        return np.where(np.isfinite(loss), deadline - worth * progress, np.inf)
-    with np.errstate(divide="ignore"):
-        return deadline / progress
+        value = deadline - worth * progress if np.isfinite(worth) else -progress
+        return np.where(loss < 1, value, np.inf)
+    return np.where(loss < 1, deadline / np.where(loss < 1, progress, 1.0), np.inf)

@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from optim import bound
-from optim.bound import Constants, rounds_needed
+from optim.bound import Constants
 from optim.costs import energy, latency, pick, round_costs
 from optim.pruning_cost import PiecewiseLinear, PowerLaw
 
@@ -78,9 +78,3 @@ def test_the_constants_form_is_linear_and_drifts_only_between_averagings():
     assert_allclose(pruning.value(np.full((2, 2), 0.5))[0], 3 * 0.5 * 0.5 * (9 * np.array([10, 20]) + np.array([1, 2])) / 0.4)
     assert noise[0, 0] == 0
     assert_allclose((drifting - noise)[0], 12 * (3.0 * 0.1 * 4) ** 2 * 0.5 * np.array([1, 2]) / 0.4)
-
-
-def test_rounds_grow_as_progress_is_lost():
-    assert rounds_needed(100, 0.0) == 100
-    assert rounds_needed(100, 0.5) == 200
-    assert rounds_needed(100, 1.0) == np.inf
