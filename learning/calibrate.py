@@ -73,6 +73,9 @@ def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard],
             probe = _Probe(net, pilot.model(state), probes, [len(s) for s in shards], lr, batch, draws)
             seen.append(probe.measure(cuts, algorithm.compression))
         state, _ = pilot.step(state, shards, plans, streams)
+    first, last = seen[0].loss, seen[-1].loss
+    if not all(np.isfinite(s.loss + s.square) for s in seen) or last > 2 * first + 1:
+        raise ValueError(f"the pilot run diverged: its loss went from {first:.3g} to {last:.3g}; lower training.lr (now {lr:g})")
     return _summary(seen, cuts, most_bias, rounds)
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,11 +70,14 @@ def _find(name: str, folder: str | Path | None) -> Path:
 
 def _from_file(path: Path) -> Dataset:
     keys = ("x_train", "y_train", "x_test", "y_test")
-    with np.load(path, allow_pickle=False) as file:
-        missing = [k for k in keys if k not in file]
-        if missing:
-            raise ValueError(f"{path.name} lacks {missing}; a data file holds {list(keys)}")
-        parts = [file[k] for k in keys]
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [k for k in keys if k not in file]
+            parts = [file[k] for k in keys if k in file]
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path.name} is not a plain .npz file of arrays (pickled objects are not read): {error}") from None
+    if missing:
+        raise ValueError(f"{path.name} lacks {missing}; a data file holds {list(keys)}")
     for x, y, part in ((parts[0], parts[1], "train"), (parts[2], parts[3], "test")):
         if len(x) != y.size or not len(x) or y.min() < 0:
             raise ValueError(f"{path.name}: x_{part} and y_{part} must be of one length, with labels from 0, "

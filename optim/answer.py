@@ -67,10 +67,16 @@ def statuses(problem: Deadline, feasible: NDArray) -> NDArray:
 
 
 def at_full_power(problem: Deadline, found: Allocation) -> Allocation:
-    """The same splits, ratios and bands with every device at its peak power: sooner, and at a higher cost of energy."""
+    """The same splits, ratios and bands with devices at peak power: sooner, and at a higher cost of energy.
+
+    A device whose energy budget that would break keeps the power that was found for it.
+    """
     chosen = problem.of(found.option)
-    keep, power = 1 - found.ratio[..., None], np.broadcast_to(chosen.peak_power, found.power.shape)[..., None]
-    speed = rate(found.bandwidth[..., None], power * chosen.gain[..., None])
+    keep, gain = 1 - found.ratio[..., None], chosen.gain[..., None]
+    power = np.broadcast_to(chosen.peak_power, found.power.shape)[..., None]
+    loud = energy(chosen.costs, keep, power, rate(found.bandwidth[..., None], power * gain))
+    power = np.where(loud > chosen.energy_budget[..., None], found.power[..., None], power)
+    speed = rate(found.bandwidth[..., None], power * gain)
     ok = np.isfinite(found.objective)[..., None]
     took, spent = latency(chosen.costs, keep, speed)[..., 0], energy(chosen.costs, keep, power, speed)[..., 0]
     return replace(found, power=np.where(ok, power[..., 0], 0.0), latency=np.where(ok, took, 0.0),

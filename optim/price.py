@@ -95,9 +95,11 @@ def search(problem: Deadline, start: ArrayLike | None = None, rtol: float = 1e-1
         above, below = _where(settled, free, above), _where(settled, free, below)
     ratio, band, cost = (above.chosen(v) for v in above.answer[2:])
     rent = np.multiply(above.price[..., None], band, where=above.price[..., None] > 0, out=np.zeros(band.shape))
-    return Search(np.where(feasible, above.price, 0.0),
-                  np.where(feasible, np.maximum(above.dual, below.dual), -np.inf), above.option, below.option,
-                  below.chosen(below.answer.band), ratio, band, np.where(feasible, (cost - np.where(feasible[..., None], rent, 0.0)).sum(-1), np.inf), steps)
+    objective = (cost - np.where(feasible[..., None], rent, 0.0)).sum(-1)
+    return Search(
+        price=np.where(feasible, above.price, 0.0), dual=np.where(feasible, np.maximum(above.dual, below.dual), -np.inf),
+        option=above.option, option_below=below.option, band_below=below.chosen(below.answer.band), ratio=ratio, band=band,
+        objective=np.where(feasible, objective, np.inf), steps=steps)
 
 
 def _first_price(problem: Deadline, start: ArrayLike | None) -> NDArray:

@@ -17,11 +17,12 @@ from channels.units import linear_to_db, watt_to_dbm
 from optim.advice import advice
 from optim.allocation import Allocation
 from optim.deadline import residual
+from optim.fastest import LONGEST
 from optim.problem import Deadline
 from wirelessfl import build
 from wirelessfl.config import Scenario, SettingsError, load, to_toml
-from wirelessfl.experiment import run
-from wirelessfl.policy import POLICIES, cuts_of, prepare
+from wirelessfl.experiment import check, run
+from wirelessfl.policy import POLICIES, Decider, cuts_of, prepare
 from wirelessfl.record import Record, allocation_table
 
 
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.command(options)
         return status
-    except SettingsError as error:
+    except ValueError as error:                      # a SettingsError, or a value that only the work could refuse
         print(f"wirelessfl: {error}", file=sys.stderr)
         return 2
     except OSError as error:
@@ -74,15 +75,23 @@ def _solve(options: argparse.Namespace) -> int:
     measured = build.measure(w)
     gain = w.placement.draw(w.rng("fading"))
     problem, decider = build.problem(w, measured, gain), prepare(chosen, w, measured)
+    mine = decider.allowed(problem)
     found = decider.decide(problem)
     print(f"{s.name}: policy {s.decision.policies[0]}, seed {s.seed}, first round; {len(w.cuts)} splits, "
           f"{s.cell.devices} devices, {s.cell.bandwidth_mhz:g} MHz\n")
     if not found.status.feasible:
-        print(f"status    {found.status.name.lower()}: {found.status.value}\nadvice    {advice(problem, found)}")
+        print(f"status    {found.status.name.lower()}: {found.status.value}\nadvice    {_advice(mine, found, decider)}")
         return 1
     _print_decision(found, w, gain)
-    _print_grades(replace(problem, deadline=found.deadline), found)
+    if decider.option is not None:
+        found = replace(found, option=np.zeros_like(found.option))            # the only one of its own problem
+    _print_grades(replace(mine, deadline=found.deadline), found, certified=decider.policy.band)
     return 0
+
+
+def _advice(mine: Deadline, found: Allocation, decider: Decider) -> str:
+    free = mine if decider.deadline else replace(mine, deadline=np.array(LONGEST))
+    return advice(free, found, decider.shares(mine))
 
 
 def _print_decision(found: Allocation, w: build.World, gain: np.ndarray) -> None:
@@ -97,8 +106,14 @@ def _print_decision(found: Allocation, w: build.World, gain: np.ndarray) -> None
     print(shown.to_string(index=False), "\n")
 
 
-def _print_grades(problem: Deadline, found: Allocation) -> None:
+def _print_grades(problem: Deadline, found: Allocation, *, certified: bool) -> None:
     grade = residual(problem, found)
+    if not certified:
+        print(f"round     {float(found.latency.max()) * 1e3:.4g} ms, {float(found.energy.sum()) * 1e3:.4g} mJ\n"
+              f"objective {float(found.objective):.6g} of a round's progress is lost by the bound\n"
+              f"price     none, and no certificate: the band is in equal shares\n"
+              f"residual  feasibility {grade.feasibility:.1e}\nstatus    {found.status.value}")
+        return
     print(f"round     {float(found.latency.max()) * 1e3:.4g} ms, {float(found.energy.sum()) * 1e3:.4g} mJ\n"
           f"objective {float(found.objective):.6g} of a round's progress is lost by the bound\n"
           f"price     {float(found.price) * 1e6:.4g} of a round's progress per MHz\n"
@@ -111,6 +126,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.workers < 1:
         raise SettingsError(f"--workers must be at least 1, got {options.workers}")
     s = load(options.scenario, options.set)
+    check(s)
     folder = options.out or Path("runs") / f"{s.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     alone = options.workers == 1
     runs = len(s.decision.policies) * s.seeds
@@ -124,7 +140,7 @@ def _run(options: argparse.Namespace) -> int:
         summary = run(s, folder, workers=options.workers, watch=watch)
     print(closing_table(summary, s))
     print(f"\ntables and pictures: {folder}/")
-    return 1 if (~summary["status"].isin(["optimal", "stalled"])).any() else 0
+    return 1 if summary["advice"].any() else 0
 
 
 def closing_table(summary: pd.DataFrame, s: Scenario) -> str:
@@ -140,8 +156,9 @@ def closing_table(summary: pd.DataFrame, s: Scenario) -> str:
                      "final accuracy": _spread(runs["final_accuracy"]), f"time / {first}": _spread(ratio)})
     title = (f"\nto a test accuracy of {s.training.target_accuracy:g} (mean of {s.training.smoothing} rounds), "
              f"over {s.seeds} seeds:\n")
-    lines = [f"{row.policy} seed {row.seed} ended early: {row.status}" for row in summary.itertuples()
-             if row.status not in ("optimal", "stalled")]
+    early = summary[summary["advice"] != ""]
+    lines = [f"{policy} seed {seed} ended early: {why}" for policy, seed, why in
+             zip(early["policy"], early["seed"], early["advice"], strict=True)]
     return "\n".join([title, pd.DataFrame(rows).to_string(index=False), *lines])
 
 

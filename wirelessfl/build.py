@@ -98,7 +98,9 @@ def cuts(s: Scenario, of: Algorithm) -> tuple[int, ...]:
     if outside:
         raise SettingsError(f"decision.splits and decision.fixed_split [blocks]: {outside} is not in {list(allowed)}, "
                             f"where {s.training.algorithm} can cut this model")
-    return tuple(sorted(set(wanted) | ({s.decision.fixed_split} if s.decision.fixed_split else set())))
+    if s.decision.fixed_split and s.decision.fixed_split not in wanted:
+        raise SettingsError(f"decision.fixed_split [blocks]: {s.decision.fixed_split} is none of the splits {list(wanted)}")
+    return tuple(sorted(set(wanted)))
 
 
 @dataclass(frozen=True)

@@ -30,24 +30,24 @@ class CellSettings(_Section):
     path_loss: str = _key("3gpp-macro", "3gpp-macro (128.1 + 37.6 log10(d/km) dB) or log-distance (a power law)")
     exponent: float = _key(3.5, "path-loss exponent of log-distance [1]", gt=0)
     carrier_ghz: float = _key(2.0, "carrier frequency of log-distance [GHz]", gt=0)
-    shadowing_db: float = _key(8.0, "standard deviation of the log-normal shadowing [dB]", ge=0)
+    shadowing_db: float = _key(8.0, "standard deviation of the log-normal shadowing [dB]", ge=0, le=50)
     fading: str = _key("rayleigh", "rayleigh or none: small-scale fading, drawn afresh each round")
     bandwidth_mhz: float = _key(2.0, "uplink band that the devices share [MHz]", gt=0)
     downlink_mhz: float = _key(10.0, "downlink band, in equal shares [MHz]", gt=0)
-    noise_dbm_per_hz: float = _key(-174.0, "noise power density [dBm/Hz]")
-    noise_figure_db: float = _key(6.0, "noise figure of the receivers [dB]", ge=0)
+    noise_dbm_per_hz: float = _key(-174.0, "noise power density [dBm/Hz]", ge=-250, le=0)
+    noise_figure_db: float = _key(6.0, "noise figure of the receivers [dB]", ge=0, le=50)
 
 
 class DeviceSettings(_Section):
     """Devices and server."""
 
-    tx_power_dbm: float = _key(20.0, "peak transmit power of a device [dBm]")
+    tx_power_dbm: float = _key(20.0, "peak transmit power of a device [dBm]", ge=-100, le=100)
     slowest_gflops: float = _key(0.05, "computing speed of the slowest devices [GFLOP/s]", gt=0)
     fastest_gflops: float = _key(0.5, "computing speed of the fastest; log-uniform in between [GFLOP/s]", gt=0)
     energy_pj_per_flop: float = _key(500.0, "computing energy at 1 GFLOP/s; grows with the square of the speed [pJ/FLOP]", ge=0)
     energy_budget_mj: float = _key(0.0, "energy that a device may spend in a round, 0 for no limit [mJ]", ge=0)
     server_gflops: float = _key(50.0, "computing speed of the server, in equal shares [GFLOP/s]", gt=0)
-    server_power_dbm: float = _key(43.0, "transmit power of the server [dBm]")
+    server_power_dbm: float = _key(43.0, "transmit power of the server [dBm]", ge=-100, le=100)
 
 
 class DataSettings(_Section):
@@ -79,7 +79,8 @@ class DecisionSettings(_Section):
     """How decisions are made."""
 
     policies: tuple[str, ...] = _key(
-        ("joint", "equal-band", "fixed-split", "no-pruning", "equal"), "what to compare; the first is compared with the others")
+        ("joint", "equal-band", "fixed-split", "no-pruning", "equal"), "what to compare; the first is compared with the others",
+        min_length=1)
     when: Literal["every-round", "once"] = _key("every-round", "decide on each round's channel, or once on the mean channel")
     splits: tuple[int, ...] = _key((), "blocks that a device may run, one of these; empty for all cuts of the model")
     fixed_split: int = _key(
@@ -95,7 +96,7 @@ class DecisionSettings(_Section):
 class Scenario(_Section):
     """Everything that a run depends on."""
 
-    name: str = _key("default", "name of the scenario; run folders bear it")
+    name: str = _key("default", "name of the scenario; run folders bear it", pattern=r"^[\w.-]+$")
     seed: int = _key(0, "first seed", ge=0)
     seeds: int = _key(5, "number of seeds: seed, seed + 1, ...", ge=1)
     cell: CellSettings = CellSettings()
@@ -141,6 +142,8 @@ def scenario(table: dict[str, Any]) -> Scenario:
                             f"{found.devices.slowest_gflops} > {found.devices.fastest_gflops}")
     if found.cell.nearest_m >= found.cell.radius_m:
         raise SettingsError(f"cell.nearest_m must be below cell.radius_m [m]: {found.cell.nearest_m} >= {found.cell.radius_m}")
+    if len(set(found.decision.policies)) < len(found.decision.policies):
+        raise SettingsError(f"decision.policies names one twice: {list(found.decision.policies)}")
     return found
 
 

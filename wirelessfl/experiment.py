@@ -16,6 +16,7 @@ import joblib
 import pandas as pd
 
 from learning.calibration import Calibration
+from learning.data import Dataset
 from wirelessfl import build, plot
 from wirelessfl.config import Scenario
 from wirelessfl.policy import POLICIES
@@ -45,9 +46,7 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
     -----
     What was finished when something fails, or when it is interrupted, is written all the same.
     """
-    for policy in scenario.decision.policies:
-        build.choose(POLICIES, policy, "decision.policies")
-    found, folder = build.check(scenario), Path(folder)
+    found, folder = check(scenario), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     begun, records, order, ended = time.time(), list[list[Record]](), _tasks(scenario), "interrupted"
     measured = build.measure(build.world(scenario, scenario.seed, found))
@@ -62,11 +61,19 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
         _write_json(folder / "manifest.json", manifest(scenario, ended, time.time() - begun, workers))
     rounds = rounds_table(r for one in records for r in one)
     summary = reached(rounds, scenario.training.target_accuracy, scenario.training.smoothing)
+    summary["advice"] = [one[-1].advice for one in records]
     summary.to_csv(folder / "summary.csv", index=False)
     plot.latency_accuracy(rounds, summary, scenario.training.target_accuracy, scenario.training.smoothing,
                           folder / "latency-accuracy.png")
     plot.allocation(allocations_table(records[0]), folder / "allocation.png")
     return summary
+
+
+def check(scenario: Scenario) -> Dataset:
+    """Look up all names of a scenario, its policies too, and load its data."""
+    for policy in scenario.decision.policies:
+        build.choose(POLICIES, policy, "decision.policies")
+    return build.check(scenario)
 
 
 def _tasks(scenario: Scenario) -> list[tuple[str, int]]:

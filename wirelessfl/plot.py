@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from channels.units import linear_to_db
+from wirelessfl.record import smoothed
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666", "#E69F00", "#56B4E9")     # Okabe and Ito
 DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (1, 1.2)), (0, (4, 1.5, 1, 1.5)), (0, (2, 2)), "-", "--")
@@ -52,8 +53,7 @@ def latency_accuracy(rounds: pd.DataFrame, runs: pd.DataFrame, target: float, sm
 
 def _smooth(run: pd.DataFrame, smoothing: int, time: np.ndarray) -> np.ndarray:
     """Accuracy at each time, the mean of the last rounds; a run that has ended keeps its last one."""
-    values = run["accuracy"].rolling(smoothing, min_periods=1).mean()
-    return np.interp(time, run["elapsed_s"], values)
+    return np.interp(time, run["elapsed_s"], smoothed(run["accuracy"], smoothing))
 
 
 def _whisker(axes: Any, row: int, times: pd.Series, colour: str) -> None:

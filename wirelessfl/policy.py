@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning.calibration import Calibration
-from optim.allocation import Allocation
+from optim.allocation import Allocation, Status
 from optim.answer import at_full_power
 from optim.deadline import solve_kkt
+from optim.fastest import least_deadline
 from optim.problem import Deadline
 from optim.shares import equal_shares, solve_shares
 from optim.time_to_accuracy import time_to_accuracy, worth_of_progress
@@ -45,6 +46,10 @@ class Decider:
     worth : float
         Seconds that a round's progress is worth, found on sampled channels; also the forecast of the mean time that
         a full round's progress takes [s].
+    exponent : float
+        gamma, of the progress (1 - Phi)^gamma [1].
+    deadline : float
+        Deadline of every round [s], or 0 to choose it.
     option : int or None
         The common split of policies that fix it, as an index into the world's cuts.
     """
@@ -57,25 +62,31 @@ class Decider:
 
     def decide(self, whole: Deadline) -> Allocation:
         """The decision for one round's problem."""
-        p, shares = self._allowed(whole), None if self.policy.band else equal_shares(whole.shape[-2])
-        if self.deadline:
-            found = solve_kkt(p) if shares is None else solve_shares(p, shares)
-        else:
-            found = time_to_accuracy(p, self.worth, exponent=self.exponent, shares=shares)
-        if not self.policy.power:
-            found = at_full_power(p, found)
+        found = self.solve(self.allowed(whole))
         return found if self.option is None else replace(found, option=np.full(found.option.shape, self.option))
 
-    def share(self, pinned: Deadline) -> Allocation:
-        """Band and power alone, for splits and ratios that are fixed: the shortest round."""
-        return replace(self, option=None, policy=replace(self.policy, splits=True, pruning=True)).decide(pinned)
+    def solve(self, p: Deadline) -> Allocation:
+        """Decide a problem of which everything that it leaves open may be decided: of :meth:`allowed`, or a pinned one."""
+        shares = self.shares(p)
+        if not self.deadline:
+            found = time_to_accuracy(p, self.worth, exponent=self.exponent, shares=shares)
+        else:
+            found = solve_kkt(p) if shares is None else solve_shares(p, shares)
+            found = replace(found, status=Status.PROGRESS) if 1 <= found.objective < np.inf else found
+        return found if self.policy.power else at_full_power(p, found)
 
-    def forecast(self, sampled: Deadline) -> float:
-        """Mean seconds of a full round's progress over a batch of channels."""
-        shares = None if self.policy.band else equal_shares(sampled.shape[-2])
-        return worth_of_progress(self._allowed(sampled), exponent=self.exponent, shares=shares)
+    def shares(self, p: Deadline) -> NDArray | None:
+        """The fixed fractions of the band (K,) [1], if it is not to be decided."""
+        return None if self.policy.band else equal_shares(p.shape[-2])
 
-    def _allowed(self, p: Deadline) -> Deadline:
+    def forecast(self, sampled: Deadline) -> tuple[float, float]:
+        """Share of a batch of channels without a feasible decision [1]; mean time of a full round's progress on the others [s]."""
+        p = self.allowed(sampled)
+        hopeless = float(np.mean(np.isinf(least_deadline(p, self.shares(p)))))
+        return hopeless, worth_of_progress(p, exponent=self.exponent, shares=self.shares(p))
+
+    def allowed(self, p: Deadline) -> Deadline:
+        """The problem with what this policy may not decide taken out: one option for all, or no pruning."""
         if self.option is not None:
             p = p.of(np.full(p.shape[-2], self.option))
         return p if self.policy.pruning else replace(p, prune_max=p.prune_min)
@@ -95,8 +106,8 @@ def prepare(policy: Policy, w: World, measured: Calibration) -> Decider:
     else:
         tries = [replace(plain, option=o) for o in range(len(w.cuts))]
     forecasts = [each.forecast(sampled) for each in tries]
-    best = int(np.argmin(forecasts))
-    return replace(tries[best], worth=forecasts[best])
+    best = min(range(len(tries)), key=lambda number: forecasts[number])
+    return replace(tries[best], worth=forecasts[best][1])
 
 
 def cuts_of(w: World, found: Allocation) -> NDArray:

@@ -29,6 +29,8 @@ class Record:
     cut, gain, speed : (K,) array
         Blocks on each device; its power gain [1] and computing speed [FLOP/s].
     allocation : Allocation
+    advice : str
+        What stood in the way, where the round is infeasible.
     """
 
     policy: str
@@ -47,6 +49,7 @@ class Record:
     gain: NDArray
     speed: NDArray
     allocation: Allocation
+    advice: str = ""
 
     @property
     def status(self) -> Status:
@@ -78,6 +81,14 @@ def allocation_table(found: Allocation, cut: NDArray, gain: NDArray, speed: NDAr
         "power_w": found.power, "latency_s": found.latency, "energy_j": found.energy, "gain": gain, "speed_flops": speed})
 
 
+FEASIBLE = [status.name.lower() for status in Status if status.feasible]
+
+
+def smoothed(accuracy: pd.Series, smoothing: int) -> pd.Series:
+    """Mean over the last ``smoothing`` rounds, and over all there are before that."""
+    return accuracy.rolling(smoothing, min_periods=1).mean()
+
+
 def reached(rounds: pd.DataFrame, target: float, smoothing: int) -> pd.DataFrame:
     """One row a run: simulated time, energy and round at which the smoothed accuracy first reaches the target.
 
@@ -85,10 +96,10 @@ def reached(rounds: pd.DataFrame, target: float, smoothing: int) -> pd.DataFrame
     """
     rows = []
     for (policy, seed), run in rounds.groupby(["policy", "seed"], sort=False):
-        smooth = run["accuracy"].rolling(smoothing, min_periods=min(smoothing, len(run))).mean()
-        there = np.flatnonzero(smooth >= target)
+        smooth = smoothed(run[run["status"].isin(FEASIBLE)]["accuracy"], smoothing)
+        there = np.flatnonzero((smooth >= target) & (np.arange(len(smooth)) >= min(smoothing, len(smooth)) - 1))
         at = run.iloc[there[0]] if there.size else None
         rows.append({"policy": policy, "seed": seed, "rounds": np.inf if at is None else at["round"] + 1,
                      "time_s": np.inf if at is None else at["elapsed_s"], "energy_j": np.inf if at is None else at["spent_j"],
-                     "final_accuracy": smooth.iloc[-1], "status": run["status"].iloc[-1]})
+                     "final_accuracy": smooth.iloc[-1] if len(smooth) else np.nan, "status": run["status"].iloc[-1]})
     return pd.DataFrame(rows)

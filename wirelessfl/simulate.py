@@ -9,8 +9,10 @@ from learning.algorithm import Plan
 from learning.calibration import Calibration
 from learning.evaluate import evaluate
 from learning.threads import one_thread
-from optim.allocation import Allocation
+from optim.advice import advice
+from optim.allocation import Allocation, Status
 from optim.answer import at_full_power
+from optim.fastest import LONGEST
 from wirelessfl import build
 from wirelessfl.config import Scenario
 from wirelessfl.policy import POLICIES, Decider, cuts_of, prepare
@@ -29,7 +31,7 @@ def simulate(scenario: Scenario, policy: str = "joint", seed: int | None = None,
     seed : int, optional
         Of placement, fading, partition, weights and batches; the scenario's first one without.
     calibration : Calibration, optional
-        Measured here, by a pilot run, if it is not given.
+        Measured here, by a pilot run in this seed's world, if it is not given (``run`` gives all seeds that of the first).
 
     Notes
     -----
@@ -60,9 +62,14 @@ def _rounds(w: build.World, name: str, decider: Decider, measured: Calibration, 
         with one_thread():
             accuracy, loss = evaluate(w.net, w.algorithm.model(state), w.data.x_test, w.data.y_test)
         yield Record(name, seed, number, accuracy, loss, train_loss, latency, elapsed, energy, spent, up, down, cut, gain,
-                     w.speed, now)
+                     w.speed, now, "" if now.status.feasible else _advice(w, measured, decider, gain, now))
         if not now.status.feasible:
             return
+
+
+def _advice(w: build.World, measured: Calibration, decider: Decider, gain: np.ndarray, now: Allocation) -> str:
+    p = decider.allowed(build.problem(w, measured, gain))
+    return advice(p if decider.deadline else replace(p, deadline=np.array(LONGEST)), now, decider.shares(p))
 
 
 def decide(w: build.World, measured: Calibration, decider: Decider, gain: np.ndarray, number: int,
@@ -71,7 +78,7 @@ def decide(w: build.World, measured: Calibration, decider: Decider, gain: np.nda
 
     Splits and ratios are decided when client sides have just been averaged, on the costs spread over the interval;
     in between, and on each round's own costs, only band and power are. Decided "once", on the mean channel, everything
-    stays as it is and devices send at full power.
+    stays as it is and devices send at full power: a deadline is then not kept, and an energy budget ends the run if broken.
     """
     interval, once = w.algorithm.interval, w.scenario.decision.when == "once"
     first = number % interval == 0
@@ -83,6 +90,8 @@ def decide(w: build.World, measured: Calibration, decider: Decider, gain: np.nda
         return before, before
     actual = build.problem(w, measured, gain, float(first), float((number + 1) % interval == 0))
     if once:
-        return before, at_full_power(actual, before)
-    now = decider.share(actual.pinned(before.option, before.ratio))
+        now = at_full_power(actual, before)
+        broke = bool(np.any(now.energy > actual.energy_budget * (1 + 1e-9)))
+        return before, replace(now, status=Status.ENERGY) if broke else now
+    now = decider.solve(actual.pinned(before.option, before.ratio))
     return before, replace(now, option=before.option, ratio=before.ratio)
