@@ -27,8 +27,8 @@ from optim.price import search
 from optim.problem import Deadline
 from optim.shares import solve_shares
 
-STEP = 1.05          # ratio of neighbouring deadlines of the first grid
-FINER = 9            # deadlines of the grid between the neighbours of its best
+STEP = 1.08          # ratio of neighbouring deadlines of the first grid
+FINER = 7            # deadlines of the grid between the neighbours of its best
 ROUGH = 1e-3         # relative tolerance on both
 
 

@@ -63,7 +63,7 @@ class TrainingSettings(_Section):
 
     algorithm: str = _key("splitfed-v1", "splitfed-v1 or fedavg")
     model: str = _key("cnn", "cnn or mlp")
-    rounds: int = _key(120, "most rounds of a run", ge=1)
+    rounds: int = _key(110, "most rounds of a run", ge=1)
     batch: int = _key(32, "samples of a mini-batch", ge=1)
     local_steps: int = _key(1, "mini-batches of a device in a round", ge=1)
     interval: int = _key(1, "client sides are averaged every so many rounds", ge=1)

@@ -80,7 +80,7 @@ class Decider:
         return None if self.policy.band else equal_shares(p.shape[-2])
 
     def forecast(self, sampled: Deadline) -> tuple[float, float]:
-        """Share of a batch of channels without a feasible decision [1]; mean time of a full round's progress on the others [s]."""
+        """Share of a batch of channels without feasible decision [1]; mean time of a full round's progress on the others [s]."""
         p = self.allowed(sampled)
         hopeless = float(np.mean(np.isinf(least_deadline(p, self.shares(p)))))
         return hopeless, worth_of_progress(p, exponent=self.exponent, shares=self.shares(p))
