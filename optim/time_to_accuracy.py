@@ -28,8 +28,8 @@ from optim.problem import Deadline
 from optim.shares import solve_shares
 
 STEP = 1.08          # ratio of neighbouring deadlines of the first grid
-FINER = 7            # deadlines of the grid between the neighbours of its best
-ROUGH = 1e-3         # relative tolerance on both
+FINER = 7            # deadlines of the two grids after it, each between the neighbours of the best
+ROUGH = 1e-3         # relative tolerance on all
 
 
 def time_to_accuracy(problem: Deadline, worth: float | None = None, *, exponent: float = 1.0,
@@ -56,11 +56,12 @@ def time_to_accuracy(problem: Deadline, worth: float | None = None, *, exponent:
     low, high = _range(problem, shares)
     if not np.isfinite(low):
         return _solve(replace(problem, deadline=np.array(LONGEST)), shares)       # its status says why
-    grid = _grid(low, high)
-    loss, prices = _loss(replace(problem, deadline=grid), shares)
-    best = int(np.argmin(_score(grid, loss, worth, exponent)))
-    grid = np.geomspace(grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], FINER)
-    found = _solve(replace(problem, deadline=grid), shares, prices[best], ROUGH)
+    grid, price = _grid(low, high), None
+    for _ in range(2):                             # by the bound, then between the neighbours of the best
+        loss, prices = _loss(replace(problem, deadline=grid), shares, price)
+        best = int(np.argmin(_score(grid, loss, worth, exponent)))
+        grid, price = np.geomspace(grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], FINER), prices[best]
+    found = _solve(replace(problem, deadline=grid), shares, price, ROUGH)
     best = int(np.argmin(_score(grid, found.objective, worth, exponent)))
     answer = _solve(replace(problem, deadline=grid[best]), shares, found.price[best])
     return answer if answer.objective < 1 else replace(answer, status=Status.PROGRESS)
@@ -88,12 +89,12 @@ def _solve(problem: Deadline, shares: NDArray | None, price: ArrayLike | None = 
     return solve_kkt(problem, price=price, rtol=rtol) if shares is None else solve_shares(problem, shares)
 
 
-def _loss(problems: Deadline, shares: NDArray | None) -> tuple[NDArray, NDArray]:
+def _loss(problems: Deadline, shares: NDArray | None, price: ArrayLike | None = None) -> tuple[NDArray, NDArray]:
     """Phi of every row, by its dual value (the gap is a matter of the last device), and the price of the band."""
     if shares is not None:
         found = solve_shares(problems, shares)
         return found.objective, found.price
-    rough = search(problems, rtol=ROUGH, bound=True)
+    rough = search(problems, price, ROUGH, bound=True)
     return np.where(np.isfinite(rough.dual), rough.dual, np.inf), rough.price
 
 
