@@ -107,5 +107,6 @@ def energy(costs: RoundCosts, keep: ArrayLike, power: ArrayLike, rate: ArrayLike
     """Energy (2) that each device spends in the round [J] at transmit ``power`` [W] and uplink ``rate`` [bit/s]."""
     load, rate = np.broadcast_arrays(uplink_load(costs, keep), np.asarray(rate, float))
     sending = np.divide(load, rate, where=rate > 0, out=np.where(load > 0, np.inf, 0.0))
-    power = np.asarray(power, float)
-    return costs.fixed_energy + np.asarray(keep) * costs.kept_energy + np.where(power > 0, power * sending, 0.0)
+    power, sending = np.broadcast_arrays(np.asarray(power, float), sending)
+    radiated = np.multiply(power, sending, where=power > 0, out=np.zeros(power.shape))
+    return costs.fixed_energy + np.asarray(keep) * costs.kept_energy + radiated

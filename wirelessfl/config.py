@@ -32,7 +32,7 @@ class CellSettings(_Section):
     carrier_ghz: float = _key(2.0, "carrier frequency of log-distance [GHz]", gt=0)
     shadowing_db: float = _key(8.0, "standard deviation of the log-normal shadowing [dB]", ge=0, le=50)
     fading: str = _key("rayleigh", "rayleigh or none: small-scale fading, drawn afresh each round")
-    bandwidth_mhz: float = _key(2.0, "uplink band that the devices share [MHz]", gt=0)
+    bandwidth_mhz: float = _key(4.0, "uplink band that the devices share [MHz]", gt=0)
     downlink_mhz: float = _key(10.0, "downlink band, in equal shares [MHz]", gt=0)
     noise_dbm_per_hz: float = _key(-174.0, "noise power density [dBm/Hz]", ge=-250, le=0)
     noise_figure_db: float = _key(6.0, "noise figure of the receivers [dB]", ge=0, le=50)
@@ -42,8 +42,8 @@ class DeviceSettings(_Section):
     """Devices and server."""
 
     tx_power_dbm: float = _key(20.0, "peak transmit power of a device [dBm]", ge=-100, le=100)
-    slowest_gflops: float = _key(0.05, "computing speed of the slowest devices [GFLOP/s]", gt=0)
-    fastest_gflops: float = _key(0.5, "computing speed of the fastest; log-uniform in between [GFLOP/s]", gt=0)
+    slowest_gflops: float = _key(0.03, "computing speed of the slowest devices [GFLOP/s]", gt=0)
+    fastest_gflops: float = _key(1.0, "computing speed of the fastest; log-uniform in between [GFLOP/s]", gt=0)
     energy_pj_per_flop: float = _key(500.0, "computing energy at 1 GFLOP/s; grows with the square of the speed [pJ/FLOP]", ge=0)
     energy_budget_mj: float = _key(0.0, "energy that a device may spend in a round, 0 for no limit [mJ]", ge=0)
     server_gflops: float = _key(50.0, "computing speed of the server, in equal shares [GFLOP/s]", gt=0)

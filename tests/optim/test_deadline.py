@@ -10,10 +10,11 @@ from scipy.optimize import minimize
 
 from channels.rates import rate
 from optim.allocation import Status
-from optim.costs import latency, uplink_load
+from optim.costs import RoundCosts, latency, uplink_load
 from optim.deadline import residual, solve_kkt
 from optim.deadline_cvxpy import solve_cvxpy
 from optim.problem import Deadline
+from optim.pruning_cost import PowerLaw
 
 KINDS = ("linear", "power", "polygon")
 
@@ -204,3 +205,25 @@ def test_cvxpy_says_what_it_cannot_state(rng):
         solve_cvxpy(replace(problem, energy_budget=np.ones(2)))
     with pytest.raises(ValueError, match="too many to enumerate"):
         solve_cvxpy(instance(rng, 8, 3))
+
+
+def test_a_device_with_nothing_to_send_needs_no_band_and_prunes_only_to_be_in_time(rng):
+    """Its demand jumps from none to all at the ratio where it is just in time; the bound must not fall into the jump."""
+    zero, one = np.zeros((1, 1)), np.ones((1, 1))
+    costs = RoundCosts(zero, 0.3 * one, zero, zero, zero, zero)
+    problem = Deadline(costs, np.array([9e3]), np.array([1.0]), 1e6, 0.1, PowerLaw(0.3 * one, 2.0))
+    found = solve_kkt(problem)
+    assert_allclose(found.ratio, 2 / 3, rtol=1e-9)                     # 0.3 s kept at 0.1 s
+    assert_allclose([found.objective, found.lower_bound], 0.3 * (2 / 3) ** 2, rtol=1e-9)
+
+
+@pytest.mark.parametrize("devices", [20, 60])
+def test_equal_devices_are_torn_together_and_still_certified(rng, devices):
+    """All stand between two options at one price: some get the dearer one, as many as fit."""
+    for _ in range(4):
+        one = instance(rng, 1, 3, spread_db=40.0)
+        same = Deadline(RoundCosts(*(np.repeat(v, devices, 0) for v in vars(one.costs).values())), np.repeat(one.gain, devices),
+                        np.repeat(one.peak_power, devices), one.band * devices, 1.0,
+                        PowerLaw(np.repeat(one.pruning.scale, devices, 0) / devices, np.repeat(one.pruning.exponent, devices, 0)),
+                        noise=np.repeat(one.noise, devices, 0) / devices)
+        assert 0 <= solve_kkt(at_slack(same, 10 ** rng.uniform(-2, 0.3))).gap < 0.01

@@ -123,3 +123,21 @@ def test_infeasible_is_an_answer_without_nan(rng, change, solve):
     assert found.gap == np.inf
     for values in (found.ratio, found.bandwidth, found.power, found.latency, found.energy):
         assert np.all(values == 0)
+
+
+def test_full_power_does_not_break_a_budget(rng):
+    problem = instance(rng, 5, slack=100.0)
+    quiet = solve_kkt(problem)
+    tight = replace(problem, energy_budget=np.where(np.arange(5) < 2, quiet.energy * 1.01, np.inf))
+    loud = at_full_power(tight, quiet)
+    assert np.all(loud.energy <= tight.energy_budget)
+    assert_allclose(loud.power[:2], quiet.power[:2])
+    assert_allclose(loud.power[2:], problem.peak_power[2:])
+
+
+def test_a_dead_link_is_no_hindrance_to_who_has_nothing_to_say(rng):
+    problem = instance(rng, 1, slack=1.0)
+    nothing = np.zeros((1, 1))
+    silent = replace(problem, gain=np.zeros(1), costs=replace(problem.costs, fixed_bits=nothing, kept_bits=nothing))
+    assert solve_kkt(silent).status is Status.OPTIMAL
+    assert np.isfinite(least_deadline(silent))

@@ -35,6 +35,10 @@ def test_a_file_and_overrides_are_read_in_turn(tmp_path):
     ("cell.nearest_m=900", r"cell.nearest_m must be below cell.radius_m \[m\]"),
     ("cell", "--set takes section.key=value, got 'cell'"),
     ("seed.x=1", "seed .*integer"),
+    ("decision.policies=[]", "decision.policies .*at least 1 item"),
+    ('decision.policies=["joint", "joint"]', "decision.policies names one twice"),
+    ("name=a/b", "name .*pattern"),
+    ("devices.tx_power_dbm=1e5", "less than or equal to 100"),
 ])
 def test_a_bad_setting_gets_a_sentence(override, sentence):
     with pytest.raises(SettingsError, match=sentence):
@@ -46,6 +50,7 @@ def test_a_bad_setting_gets_a_sentence(override, sentence):
     ("cell.fading=raleigh", r"did you mean 'rayleigh'\?"),
     ("cell.path_loss=free", "cell.path_loss: 'free' is none of"),
     ("decision.bound=relativ", r"did you mean 'relative'\?"),
+    ("decision.fixed_split=5", r"fixed_split \[blocks\]: 5 is none of the splits \[1, 2, 3, 4\]"),
     ("decision.splits=[1, 9]", r"\[9\] is not in \[1, 2, 3, 4, 5\]"),
     ("data.dataset=nothing", "nothing"),
     ("cell.devices=5000", "5000 devices cannot share 1437 training samples"),

@@ -28,7 +28,7 @@ def test_a_run_leaves_tables_a_manifest_and_pictures(tmp_path, capsys):
     assert not rounds.isna().any(axis=None)
     assert not devices.isna().any(axis=None)
     total = devices.groupby(["policy", "seed", "round"])["bandwidth_hz"].sum()
-    assert np.all(total <= 2e6 * (1 + 1e-9))
+    assert np.all(total <= 4e6 * (1 + 1e-9))
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["ended"] == "finished"
     assert manifest["seeds"] == [0, 1]
@@ -78,6 +78,26 @@ def test_an_infeasible_scenario_ends_with_a_cure(capsys, setting, sentence):
     printed = capsys.readouterr().out
     assert status == (1 if sentence else 0)           # without a deadline a narrow band only takes long
     assert sentence in printed
+
+
+@pytest.mark.parametrize("policy", ["equal-band", "no-pruning", "fixed-split"])
+def test_a_policy_is_advised_on_what_it_may_decide(capsys, policy):
+    """What it is told to allow is enough for it, and no less would be."""
+    mine = [*SMALL[:-2], f'--set=decision.policies=["{policy}"]']
+    assert main(["solve", *mine, "--set=decision.deadline_ms=50"]) == 1
+    enough = float(capsys.readouterr().out.split("allow at least ")[1].split(" s")[0])
+    assert main(["solve", *mine, f"--set=decision.deadline_ms={1e3 * enough * 1.01}"]) == 0
+    assert main(["solve", *mine, f"--set=decision.deadline_ms={1e3 * enough * 0.99}"]) == 1
+
+
+def test_a_run_that_ends_early_says_why(tmp_path, capsys):
+    assert main(["run", *SMALL, "--workers=1", "--out", str(tmp_path), "--set=devices.energy_budget_mj=0.00001"]) == 1
+    assert "joint seed 0 ended early: devices 0, 1 and 2 have too small an energy budget" in capsys.readouterr().out
+
+
+def test_a_pilot_that_diverges_gets_a_sentence(capsys):
+    assert main(["solve", *SMALL, "--set=training.lr=1e6"]) == 2
+    assert "the pilot run diverged" in capsys.readouterr().err
 
 
 def test_a_bad_setting_ends_with_status_2_and_one_line(capsys):

@@ -79,7 +79,7 @@ def test_a_policy_pulls_only_its_own_levers(scenario, measured, policy):
     if not levers.pruning:
         assert np.all(found.ratio == 0)
     if not levers.band:
-        assert_allclose(found.bandwidth, 2e6 / 4)
+        assert_allclose(found.bandwidth, 4e6 / 4)
     if not levers.power:
         assert_allclose(found.power, dbm_to_watt(scenario.devices.tx_power_dbm))
 
