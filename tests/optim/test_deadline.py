@@ -226,4 +226,4 @@ def test_equal_devices_are_torn_together_and_still_certified(rng, devices):
                         np.repeat(one.peak_power, devices), one.band * devices, 1.0,
                         PowerLaw(np.repeat(one.pruning.scale, devices, 0) / devices, np.repeat(one.pruning.exponent, devices, 0)),
                         noise=np.repeat(one.noise, devices, 0) / devices)
-        assert 0 <= solve_kkt(at_slack(same, 10 ** rng.uniform(-2, 0.3))).gap < 0.01
+        assert 0 <= solve_kkt(at_slack(same, 10 ** rng.uniform(-2, 0.3))).gap < 0.5 / devices

@@ -84,7 +84,7 @@ def test_an_infeasible_scenario_ends_with_a_cure(capsys, setting, sentence):
 def test_a_policy_is_advised_on_what_it_may_decide(capsys, policy):
     """What it is told to allow is enough for it, and no less would be."""
     mine = [*SMALL[:-2], f'--set=decision.policies=["{policy}"]']
-    assert main(["solve", *mine, "--set=decision.deadline_ms=50"]) == 1
+    assert main(["solve", *mine, "--set=decision.deadline_ms=5"]) == 1
     enough = float(capsys.readouterr().out.split("allow at least ")[1].split(" s")[0])
     assert main(["solve", *mine, f"--set=decision.deadline_ms={1e3 * enough * 1.01}"]) == 0
     assert main(["solve", *mine, f"--set=decision.deadline_ms={1e3 * enough * 0.99}"]) == 1
