@@ -29,7 +29,8 @@ class Status(Enum):
 class Allocation:
     """A decision for K devices in one round, or a batch of them with leading axes (...).
 
-    Where the status is infeasible the arrays of a row hold zeros and the objective is ``inf``: never a NaN.
+    Where the status is infeasible the arrays of a row hold zeros and the objective is ``inf``: never a NaN. PROGRESS alone keeps
+    its numbers: the constraints hold, but by the bound the round is of no use.
 
     Attributes
     ----------

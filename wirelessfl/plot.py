@@ -82,7 +82,7 @@ def allocation(devices: pd.DataFrame, path: Path) -> None:
                 (grid[0, 0], "bandwidth_hz", 1e-6, "bandwidth [MHz]", True), (grid[0, 1], *third, False),
                 (grid[1, 0], "pruning_ratio", 1.0, "pruning ratio [1]", False)):
             dots = axes.scatter(gain_db, devices[column] * scale, **by_speed)
-            axes.set(xlabel="channel gain [dB]", ylabel=label, yscale="log" if log else "linear")
+            axes.set(xlabel="channel gain [dB]", ylabel=label, yscale="log" if log and devices[column].max() > 0 else "linear")
         bar = figure.colorbar(dots, ax=grid[:, 1], label="device speed [GFLOP/s]", aspect=40)
         for axis in (bar.ax.yaxis.set_major_formatter, bar.ax.yaxis.set_minor_formatter):
             axis(matplotlib.ticker.StrMethodFormatter("{x:.2g}"))
