@@ -38,7 +38,7 @@ def falling_root(f: Callable[[NDArray], NDArray], a: NDArray, b: NDArray, fa: ND
         a, fa, b, fb = np.where(right, x, a), np.where(right, fx, fa), np.where(right, b, x), np.where(right, fb, fx)
         side = np.where(right, 1.0, -1.0)
         met = np.abs(fx) <= ftol
-        narrow = b - a <= 4e-16 * np.maximum(np.abs(a), np.abs(b))
+        narrow = b - a <= 0.1 * ftol + 4e-16 * np.maximum(np.abs(a), np.abs(b))
         root = np.where(~done & narrow & ~met, b, root)
         done = done | met | narrow
     return root

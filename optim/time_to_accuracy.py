@@ -105,7 +105,7 @@ def _range(problem: Deadline, shares: NDArray | None) -> tuple[NDArray, NDArray]
     unpruned = problem.of(gentle)
     high = least_deadline(replace(unpruned, prune_max=unpruned.prune_min), shares)
     with np.errstate(invalid="ignore"):
-        return low * (1 + 1e-9), np.where(np.isfinite(high), np.maximum(high, low) * (1 + 1e-9), 64 * low)
+        return low * (1 + 1e-9), np.where(np.isfinite(high), np.maximum(high, low) * (1 + 1e-9), 16 * low)
 
 
 def _grid(low: NDArray, high: NDArray) -> NDArray:
