@@ -14,15 +14,13 @@ from tqdm.auto import tqdm
 
 import wirelessfl
 from channels.units import linear_to_db, watt_to_dbm
-from optim.advice import advice
 from optim.allocation import Allocation
 from optim.deadline import residual
-from optim.fastest import LONGEST
 from optim.problem import Deadline
 from wirelessfl import build
 from wirelessfl.config import Scenario, SettingsError, load, to_toml
 from wirelessfl.experiment import check, run
-from wirelessfl.policy import POLICIES, Decider, cuts_of, prepare
+from wirelessfl.policy import POLICIES, cuts_of, prepare
 from wirelessfl.record import Record, allocation_table
 
 
@@ -75,23 +73,17 @@ def _solve(options: argparse.Namespace) -> int:
     measured = build.measure(w)
     gain = w.placement.draw(w.rng("fading"))
     problem, decider = build.problem(w, measured, gain), prepare(chosen, w, measured)
-    mine = decider.allowed(problem)
     found = decider.decide(problem)
     print(f"{s.name}: policy {s.decision.policies[0]}, seed {s.seed}, first round; {len(w.cuts)} splits, "
           f"{s.cell.devices} devices, {s.cell.bandwidth_mhz:g} MHz\n")
     if not found.status.feasible:
-        print(f"status    {found.status.name.lower()}: {found.status.value}\nadvice    {_advice(mine, found, decider)}")
+        print(f"status    {found.status.name.lower()}: {found.status.value}\nadvice    {decider.advice(problem, found)}")
         return 1
     _print_decision(found, w, gain)
     if decider.option is not None:
         found = replace(found, option=np.zeros_like(found.option))            # the only one of its own problem
-    _print_grades(replace(mine, deadline=found.deadline), found, certified=decider.policy.band)
+    _print_grades(replace(decider.allowed(problem), deadline=found.deadline), found, certified=decider.policy.band)
     return 0
-
-
-def _advice(mine: Deadline, found: Allocation, decider: Decider) -> str:
-    free = mine if decider.deadline else replace(mine, deadline=np.array(LONGEST))
-    return advice(free, found, decider.shares(mine))
 
 
 def _print_decision(found: Allocation, w: build.World, gain: np.ndarray) -> None:
@@ -108,18 +100,16 @@ def _print_decision(found: Allocation, w: build.World, gain: np.ndarray) -> None
 
 def _print_grades(problem: Deadline, found: Allocation, *, certified: bool) -> None:
     grade = residual(problem, found)
-    if not certified:
-        print(f"round     {float(found.latency.max()) * 1e3:.4g} ms, {float(found.energy.sum()) * 1e3:.4g} mJ\n"
-              f"objective {float(found.objective):.6g} of a round's progress is lost by the bound\n"
-              f"price     none, and no certificate: the band is in equal shares\n"
-              f"residual  feasibility {grade.feasibility:.1e}\nstatus    {found.status.value}")
-        return
     print(f"round     {float(found.latency.max()) * 1e3:.4g} ms, {float(found.energy.sum()) * 1e3:.4g} mJ\n"
-          f"objective {float(found.objective):.6g} of a round's progress is lost by the bound\n"
-          f"price     {float(found.price) * 1e6:.4g} of a round's progress per MHz\n"
-          f"gap       {float(found.gap):.2g} of the objective, certified over all splits\n"
-          f"residual  feasibility {grade.feasibility:.1e}, stationarity {grade.stationarity:.1e}, "
-          f"complementarity {grade.complementarity:.1e}\nstatus    {found.status.value}")
+          f"objective {float(found.objective):.6g} of a round's progress is lost by the bound")
+    if certified:
+        print(f"price     {float(found.price) * 1e6:.4g} of a round's progress per MHz\n"
+              f"gap       {float(found.gap):.2g} of the objective, certified over all splits\n"
+              f"residual  feasibility {grade.feasibility:.1e}, stationarity {grade.stationarity:.1e}, "
+              f"complementarity {grade.complementarity:.1e}")
+    else:
+        print(f"price     none, and no certificate: the band is in equal shares\nresidual  feasibility {grade.feasibility:.1e}")
+    print(f"status    {found.status.value}")
 
 
 def _run(options: argparse.Namespace) -> int:

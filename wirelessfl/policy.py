@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning.calibration import Calibration
+from optim.advice import advice
 from optim.allocation import Allocation, Status
 from optim.answer import at_full_power
 from optim.deadline import solve_kkt
-from optim.fastest import least_deadline
+from optim.fastest import LONGEST, least_deadline
 from optim.problem import Deadline
 from optim.shares import equal_shares, solve_shares
 from optim.time_to_accuracy import time_to_accuracy, worth_of_progress
@@ -84,6 +85,11 @@ class Decider:
         p = self.allowed(sampled)
         hopeless = float(np.mean(np.isinf(least_deadline(p, self.shares(p)))))
         return hopeless, worth_of_progress(p, exponent=self.exponent, shares=self.shares(p))
+
+    def advice(self, whole: Deadline, found: Allocation) -> str:
+        """What stood in the way of an infeasible decision, among what this policy may decide, and the cure."""
+        p = self.allowed(whole)
+        return advice(p if self.deadline else replace(p, deadline=np.array(LONGEST)), found, self.shares(p))
 
     def allowed(self, p: Deadline) -> Deadline:
         """The problem with what this policy may not decide taken out: one option for all, or no pruning."""

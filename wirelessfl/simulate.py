@@ -9,10 +9,8 @@ from learning.algorithm import Plan
 from learning.calibration import Calibration
 from learning.evaluate import evaluate
 from learning.threads import one_thread
-from optim.advice import advice
 from optim.allocation import Allocation, Status
 from optim.answer import at_full_power
-from optim.fastest import LONGEST
 from wirelessfl import build
 from wirelessfl.config import Scenario
 from wirelessfl.policy import POLICIES, Decider, cuts_of, prepare
@@ -62,14 +60,9 @@ def _rounds(w: build.World, name: str, decider: Decider, measured: Calibration, 
         with one_thread():
             accuracy, loss = evaluate(w.net, w.algorithm.model(state), w.data.x_test, w.data.y_test)
         yield Record(name, seed, number, accuracy, loss, train_loss, latency, elapsed, energy, spent, up, down, cut, gain,
-                     w.speed, now, "" if now.status.feasible else _advice(w, measured, decider, gain, now))
+                     w.speed, now, "" if now.status.feasible else decider.advice(build.problem(w, measured, gain), now))
         if not now.status.feasible:
             return
-
-
-def _advice(w: build.World, measured: Calibration, decider: Decider, gain: np.ndarray, now: Allocation) -> str:
-    p = decider.allowed(build.problem(w, measured, gain))
-    return advice(p if decider.deadline else replace(p, deadline=np.array(LONGEST)), now, decider.shares(p))
 
 
 def decide(w: build.World, measured: Calibration, decider: Decider, gain: np.ndarray, number: int,
