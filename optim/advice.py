@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from channels.rates import LN2
 from optim.allocation import Allocation, Status
 from optim.answer import impossible
+from optim.band import least_band
 from optim.costs import uplink_load
-from optim.curves import Curves
 from optim.fastest import LONGEST, least_deadline
 from optim.problem import Deadline
 
@@ -27,7 +27,7 @@ def advice(problem: Deadline, found: Allocation, shares: NDArray | None = None) 
         return (f"{_devices(late)} too little time by a deadline of {float(problem.deadline):.4g} s, whatever the band; "
                 f"{_shortest(problem, shares)}")
     if status is Status.BAND:
-        need = Curves(problem).deep.band.min(-1)
+        need = least_band(problem, np.broadcast_to(problem.prune_max, problem.shape))[0].min(-1)
         need = need.sum() if shares is None else (need / shares).max()
         return (f"a band of {float(problem.band) / 1e6:.4g} MHz is too narrow for a deadline of {float(problem.deadline):.4g} s: "
                 f"{need / 1e6:.4g} MHz are needed, or {_shortest(problem, shares)}")

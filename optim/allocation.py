@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
+
+from channels.arrays import float_arrays
 
 
 class Status(Enum):
@@ -71,14 +72,14 @@ class Allocation:
     @property
     def gap(self) -> NDArray:
         """Certified distance from the optimum, (objective - lower_bound) / objective [1]; 0 at an objective of 0."""
-        found = np.asarray(self.objective, float)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            gap = (found - self.lower_bound) / found
-        return np.where(np.isfinite(found) & (found > 0), gap, np.where(found == 0, 0.0, np.inf))
+        xp, found, bound = float_arrays(self.objective, self.lower_bound)
+        some = (found > 0) & (found < xp.inf)
+        gap = (xp.where(some, found, 1.0) - xp.where(some, bound, 0.0)) / xp.where(some, found, 1.0)
+        return xp.where(some, gap, xp.where(found == 0, 0.0, xp.inf))
 
     def row(self, index: Any) -> "Allocation":
         """One member (or a slice of members) of a batch."""
-        parts = {name: value if name == "steps" else np.asarray(value)[index] for name, value in vars(self).items()}
+        parts = {name: value if name == "steps" else value[index] for name, value in vars(self).items()}
         return Allocation(**parts)
 
 

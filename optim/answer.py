@@ -1,13 +1,15 @@
 """From prices to an Allocation: spend the band that is left, find the power, read the clock, say how it ended."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from channels.arrays import namespace, to_numpy
 from channels.rates import rate, reach_for
 from optim.allocation import Allocation, Status
-from optim.band import ratio_range
+from optim.band import possible
 from optim.costs import energy, latency, slack, uplink_load
 from optim.price import Search
 from optim.problem import Deadline
@@ -18,50 +20,54 @@ _OPTIMAL, _LINK, _DEADLINE, _ENERGY, _BAND = (
 
 def answer(problem: Deadline, found: Search, bound: NDArray) -> Allocation:
     """The allocation of a finished search; infeasible rows hold zeros, an infinite objective and their reason."""
-    feasible = np.isfinite(found.objective)
-    chosen = problem.of(found.option)
-    ratio = np.where(feasible[..., None], found.ratio, 0.0)
-    band = np.where(feasible[..., None], found.band, 0.0)
-    asked = band.sum(-1)
-    rounding = np.isclose(bound, found.objective, rtol=1e-12, atol=0)
-    bound = np.where(rounding, np.minimum(bound, found.objective), bound)
-    left = np.where(found.price > 0, 1.0, np.divide(problem.band, asked, where=asked > 0, out=np.ones(asked.shape)))
-    return settle(chosen, found.option, ratio, band * left[..., None], feasible, found.objective, bound, found.price,
-                  status=statuses(problem, feasible), steps=found.steps)
+    xp, feasible = namespace(found.objective), found.objective < np.inf
+    ratio, band = (xp.where(feasible[..., None], v, 0.0) for v in (found.ratio, found.band))
+    rounding = xp.abs(bound - found.objective) <= 1e-12 * xp.abs(found.objective)
+    bound = xp.where(rounding, xp.minimum(bound, found.objective), bound)
+    asked = xp.sum(band, axis=-1)
+    left = xp.where((found.price > 0) | (asked <= 0), 1.0, problem.band / xp.where(asked > 0, asked, 1.0))
+    return settle(problem.of(found.option), found.option, ratio, band * left[..., None], feasible, found.objective, bound,
+                  found.price, status=statuses(problem, feasible), steps=found.steps)
 
 
 def settle(chosen: Deadline, option: NDArray, ratio: NDArray, band: NDArray, feasible: NDArray, objective: NDArray,
            bound: NDArray, price: NDArray, *, status: NDArray, steps: int = 0) -> Allocation:
     """Fill in least power, latency and energy for bands, (..., K), that are known to be enough."""
-    keep, ok = 1 - ratio[..., None], feasible[..., None]
+    xp, keep, ok = namespace(band), 1 - ratio[..., None], feasible[..., None, None]
     gain, peak = chosen.gain[..., None], chosen.peak_power[..., None]
     time = slack(chosen.costs, keep, chosen.deadline[..., None, None])
     load = uplink_load(chosen.costs, keep)
     with np.errstate(divide="ignore", invalid="ignore"):
-        power = np.where(load > 0, np.minimum(reach_for(load / time, band[..., None]) / gain, peak), 0.0)
-        power = np.where(ok[..., None], power, 0.0)
-        speed = rate(band[..., None], power * gain)
-        took, spent = latency(chosen.costs, keep, speed)[..., 0], energy(chosen.costs, keep, power, speed)[..., 0]
-    deadline = np.broadcast_to(chosen.deadline, objective.shape)
-    return Allocation(option, ratio, band, power[..., 0], np.where(ok, took, 0.0), np.where(ok, spent, 0.0),
-                      np.array(deadline), objective, bound, price, status if status.ndim else status.item(), steps)
+        power = xp.where(load > 0, xp.minimum(reach_for(load / time, band[..., None]) / gain, peak), 0.0)
+    power = xp.where(ok, power, 0.0)
+    speed = rate(band[..., None], power * gain)
+    took, spent = latency(chosen.costs, keep, speed), energy(chosen.costs, keep, power, speed)
+    deadline = xp.broadcast_to(chosen.deadline, objective.shape)
+    power, took, spent = (xp.where(ok, v, 0.0)[..., 0] for v in (power, took, spent))
+    return Allocation(option, ratio, band, power, took, spent, deadline, objective, bound, price,
+                      status if status.ndim else status.item(), steps)
 
 
 def impossible(problem: Deadline) -> tuple[NDArray, NDArray, NDArray]:
     """Devices (..., K) without a link; that no band brings through by the deadline; nor within their energy budget."""
-    def never(p: Deadline) -> NDArray:
-        low, high, pole = (np.broadcast_to(v, p.shape) for v in ratio_range(p))
-        return ((low > high) | ((low == high) & pole)).all(-1)
+    xp, rows = namespace(problem.gain), problem.shape[:-1]
 
-    load = np.broadcast_to(uplink_load(problem.costs, 1 - problem.prune_max), problem.shape).min(-1)
-    dead = np.broadcast_to(problem.gain * problem.peak_power <= 0, load.shape) & (load > 0)
-    late = never(replace(problem, energy_budget=np.array(np.inf)))
+    def never(p: Deadline) -> NDArray:
+        none: NDArray = ~xp.any(xp.broadcast_to(possible(p), p.shape), axis=-1)
+        return none
+
+    load = xp.min(xp.broadcast_to(uplink_load(problem.costs, 1 - problem.prune_max), problem.shape), axis=-1)
+    dead = xp.broadcast_to(problem.gain * problem.peak_power <= 0, rows) & (load > 0)
+    late = never(replace(problem, energy_budget=np.inf))
     return dead, late & ~dead, never(problem) & ~late & ~dead
 
 
-def statuses(problem: Deadline, feasible: NDArray) -> NDArray:
+def statuses(problem: Deadline, feasible: Any) -> NDArray:
     """OPTIMAL where a row is feasible, and else what stands in the way, (...,) array of Status."""
-    dead, late, hungry = (mask.any(-1) for mask in impossible(problem))
+    feasible = to_numpy(feasible)
+    if feasible.all():
+        return np.broadcast_to(_OPTIMAL, feasible.shape)
+    dead, late, hungry = (to_numpy(mask).any(-1) for mask in impossible(problem))
     found: NDArray = np.select([feasible, dead, late, hungry], [_OPTIMAL, _LINK, _DEADLINE, _ENERGY], _BAND)
     return found
 
@@ -71,13 +77,12 @@ def at_full_power(problem: Deadline, found: Allocation) -> Allocation:
 
     A device whose energy budget that would break keeps the power that was found for it.
     """
-    chosen = problem.of(found.option)
-    keep, gain = 1 - found.ratio[..., None], chosen.gain[..., None]
-    power = np.broadcast_to(chosen.peak_power, found.power.shape)[..., None]
+    xp, chosen = namespace(found.power), problem.of(found.option)
+    keep, gain, ok = 1 - found.ratio[..., None], chosen.gain[..., None], (found.objective < np.inf)[..., None, None]
+    power = xp.broadcast_to(chosen.peak_power, found.power.shape)[..., None]
     loud = energy(chosen.costs, keep, power, rate(found.bandwidth[..., None], power * gain))
-    power = np.where(loud > chosen.energy_budget[..., None], found.power[..., None], power)
+    power = xp.where(loud > chosen.energy_budget[..., None], found.power[..., None], power)
     speed = rate(found.bandwidth[..., None], power * gain)
-    ok = np.isfinite(found.objective)[..., None]
-    took, spent = latency(chosen.costs, keep, speed)[..., 0], energy(chosen.costs, keep, power, speed)[..., 0]
-    return replace(found, power=np.where(ok, power[..., 0], 0.0), latency=np.where(ok, took, 0.0),
-                   energy=np.where(ok, spent, 0.0))
+    took, spent = latency(chosen.costs, keep, speed), energy(chosen.costs, keep, power, speed)
+    power, took, spent = (xp.where(ok, v, 0.0)[..., 0] for v in (power, took, spent))
+    return replace(found, power=power, latency=took, energy=spent)

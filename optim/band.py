@@ -1,25 +1,98 @@
 r"""The least bandwidth that lets a device meet its deadline, peak power and energy budget, as a function of pruning.
 
-With slack t = T - T0 - xC, load U = alpha + xD, gain over noise density G = g / N0 and keep ratio x = 1 - rho, the power
-that just meets the deadline in the band b is p = (b / G)(2^{U / tb} - 1). Both constraints then bound b from below:
+With slack t = T - T0 - xC, load U = alpha + xD, gain over noise density G = g / N0 and keep ratio x = 1 - rho, a device
+may radiate at most P t by its amplifier and what is left of its budget, so over the noise at most
 
-.. math::
+.. math:: Y(x) = \min\{ P G\, t,\; (\bar E - E_0 - x E_1)\, G \}                               \tag{1}
 
-    p \le P:&\quad b_P(x) = \beta(U / t,\; P G)                                        \tag{1} \\
-    E_0 + x E_1 + p t \le \bar E:&\quad b_E(x) = \beta(U,\; (\bar E - E_0 - x E_1) G) / t   \tag{2}
+can be received. The power that just meets the deadline in the band b is p = (b / G)(2^{U / tb} - 1), and p t G <= Y bounds b:
 
-with beta the inverse of the rate (``channels.rates.bandwidth_for``). Both are convex and increasing in x, and so is
-b_min = max(b_P, b_E). For (1), p(x, b) is jointly convex. For (2), write h(U, s) = s (e^{U/s} - 1), s = t b, w = U / s:
-the Hessian of h(U(x), s(x, b)) has determinant C psi (2 (e^w / s) t w (D + C b w) - C psi), psi = 1 - e^w + w e^w, and
-psi <= w^2 e^w / 2 makes it at least (3/2) C^2 psi w^2 e^w >= 0, though s is bilinear.
+.. math:: b_{min}(x) = \frac{Y}{z\,t}, \qquad \log(1 + z) = \frac{U \ln 2}{Y}\, z,                  \tag{2}
+
+z the SNR. It is convex and increasing in x. For the amplifier alone, p(x, b) is jointly convex. For the budget, write
+h(U, s) = s (e^{U/s} - 1), s = t b, w = U / s: the Hessian of h(U(x), s(x, b)) has determinant
+C psi (2 (e^w / s) t w (D + C b w) - C psi), psi = 1 - e^w + w e^w, and psi <= w^2 e^w / 2 makes it at least
+(3/2) C^2 psi w^2 e^w >= 0, though s is bilinear. The minimum in (1) is the larger of the two bands.
+
+With sigma = z/(1+z), psi = log(1+z) - sigma, m = log(1+z) / psi and q = D/U - Y'/Y all derivatives in x are closed, z given:
+
+.. math:: \frac{b'}{b} = m q + \frac{Y'}{Y} + \frac{C}{t}, \quad (\log z)' = -m q, \quad
+          \frac{dm}{d\log z} = \frac{\sigma (1 - m \sigma)}{\psi}.                             \tag{3}
 """
+
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from channels.rates import LN2, snr_for
-from optim.costs import slack, uplink_load
+from channels.arrays import namespace
+from channels.rates import LN2, snr_within
 from optim.problem import Deadline
+
+TINY = 1e-100
+CROWDED = 1 - 1e-15       # share of the wide-band limit from which no band is enough
+
+
+class Least(NamedTuple):
+    """Least band and its derivatives, (..., K, O)."""
+
+    band: NDArray       # b_min [Hz]
+    relief: NDArray     # -d b_min / d ratio [Hz]
+    growth: NDArray     # -d log(relief) / d ratio [1]
+
+
+class LeastBand(NamedTuple):
+    """(1), (2) of one problem, its constants gathered for solvers that ask often; all broadcast to (..., K, O)."""
+
+    time: NDArray                 # T - T0 [s]
+    kept_time: NDArray            # C [s]
+    nats: NDArray                 # alpha ln2
+    kept_nats: NDArray            # D ln2
+    reach: NDArray                # P G [Hz]
+    spare: NDArray | None         # (E budget - E0) G, None where nobody has a budget [Hz s]
+    kept_spare: NDArray | None    # E1 G [Hz s]
+
+    @classmethod
+    def of(cls, problem: Deadline) -> "LeastBand":
+        """The constants of (1) and (2)."""
+        xp, costs, quality = namespace(problem.gain), problem.costs, problem.gain[..., None]
+        spare = kept_spare = None
+        if bool(xp.any(xp.isfinite(problem.energy_budget))):
+            heard = xp.where(quality > 0, quality, TINY)
+            spare = (problem.energy_budget[..., None] - costs.fixed_energy) * heard
+            kept_spare = costs.kept_energy * heard
+        return cls(problem.deadline[..., None, None] - costs.fixed_time, costs.kept_time, costs.fixed_bits * LN2,
+                   costs.kept_bits * LN2, problem.peak_power[..., None] * quality, spare, kept_spare)
+
+    def at(self, ratio: NDArray) -> Least:
+        """Values where some band is enough; elsewhere something large and finite, so that loops need no exceptions."""
+        xp, keep = namespace(ratio), 1 - ratio
+        time = xp.maximum(self.time - keep * self.kept_time, TINY)
+        load = xp.maximum(self.nats + keep * self.kept_nats, TINY)
+        energy, drain = self.reach * time, self.reach * self.kept_time                            # Y and -Y' of (1)
+        if self.spare is not None and self.kept_spare is not None:
+            spare = self.spare - keep * self.kept_spare
+            energy, drain = xp.minimum(energy, spare), xp.where(spare < energy, self.kept_spare, drain)
+        energy = xp.maximum(energy, TINY)
+        crowding = xp.clip(load / energy, TINY, CROWDED)
+        snr = xp.maximum(snr_within(xp, crowding), 1e-16)
+        nats = crowding * snr                                                                     # log(1 + z)
+        part = snr / (1 + snr)
+        psi = xp.maximum(nats - part, 1e-30)
+        m, d, e, f = nats / psi, self.kept_nats / load, drain / energy, self.kept_time / time
+        q = d + e
+        band, rise = energy / (snr * time), m * q - e + f                                         # (3)
+        bend = m * (e * e - d * d - q * q * m * part * (1 - m * part) / psi) - e * e + f * f      # of log band
+        return Least(band, band * rise, rise + bend / xp.maximum(rise, TINY))
+
+    def kinks(self) -> tuple[NDArray, ...]:
+        """Pruning ratios at which amplifier and budget in (1) take turns, where anybody has a budget."""
+        if self.spare is None or self.kept_spare is None:
+            return ()
+        xp = namespace(self.spare)
+        falls = self.kept_spare - self.reach * self.kept_time
+        room = xp.where(xp.isfinite(self.spare), self.spare, 0.0) - self.reach * self.time
+        return (1 - xp.where(falls != 0, room / xp.where(falls != 0, falls, 1.0), xp.inf),)
 
 
 def least_band(problem: Deadline, ratio: NDArray) -> tuple[NDArray, NDArray]:
@@ -27,64 +100,55 @@ def least_band(problem: Deadline, ratio: NDArray) -> tuple[NDArray, NDArray]:
 
     ``inf`` where no band is enough.
     """
-    costs, keep = problem.costs, 1 - ratio
-    quality = problem.gain[..., None]
-    time = slack(costs, keep, problem.deadline[..., None, None])
-    load = uplink_load(costs, keep)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        needed = load / time
-        band, psi = _invert(needed, problem.peak_power[..., None] * quality)
-        relief = LN2 / psi * (costs.kept_bits + needed * costs.kept_time) / time     # (db/drate)(drate/dx)
-        if np.isfinite(problem.energy_budget).any():
-            spare = (problem.energy_budget[..., None] - costs.fixed_energy - keep * costs.kept_energy) * quality
-            area, psi = _invert(load, np.where(np.isinf(spare), 1.0, spare))         # band times slack
-            tug = (costs.kept_bits * LN2 + costs.kept_energy * quality * area / (area + spare)) / psi
-            needed = np.where(spare < 0, np.inf, area / time)
-            binds = np.isfinite(spare) & (needed > band)
-            band = np.where(binds, needed, band)
-            relief = np.where(binds, tug / time + area * costs.kept_time / time**2, relief)
-    return tuple(np.where((time > 0) & np.isfinite(band), v, np.inf) for v in (band, relief))  # type: ignore[return-value]
-
-
-def _invert(rate: NDArray, reach: NDArray) -> tuple[NDArray, NDArray]:
-    """Band that carries ``rate``, and psi = ln2 d rate / d band = log1p(snr) - snr / (1 + snr)."""
-    snr = snr_for(np.where(reach > 0, rate * LN2 / reach, np.where(rate > 0, 1.0, 0.0)))
-    share = np.where(np.isinf(snr), 1.0, snr / (1 + snr))
-    return np.where(snr > 0, reach / snr, np.inf), np.log1p(snr) - share
+    xp, least = namespace(problem.gain, ratio), LeastBand.of(problem)
+    ratio = xp.clip(ratio, 0.0, 1.0)
+    keep = 1 - ratio
+    time, load = least.time - keep * least.kept_time, least.nats + keep * least.kept_nats
+    enough = (time > 0) & (load < CROWDED * least.reach * time) | (load <= 0) & (time > 0)
+    if least.spare is not None:
+        spare = least.spare - keep * least.kept_spare
+        enough = enough & ((load < CROWDED * spare) | (load <= 0) & (spare >= 0))
+    found = least.at(ratio)
+    silent = load <= 0
+    return tuple(xp.where(enough, xp.where(silent, 0.0, v), xp.inf) for v in found[:2])  # type: ignore[return-value]
 
 
 def ratio_range(problem: Deadline) -> tuple[NDArray, NDArray, NDArray]:
     """Pruning ratios that some band allows: lowest, highest, and whether the lowest is a pole (needs infinite band).
 
-    By the wide-band limit U < t P G / ln2, and U ln2 / G < budget - E0 - x E1: both linear in x. Where the lowest is
-    above the highest no band helps.
+    By the wide-band limit U ln2 < Y: linear in x. Where the lowest is above the highest no band helps.
     """
-    costs, quality = problem.costs, problem.gain[..., None]
-    reach, joules = problem.peak_power[..., None] * quality, problem.energy_budget[..., None]
-    by = problem.deadline[..., None, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        per_bit = LN2 / reach                                             # seconds a bit takes in infinite band
-        by_power = _largest_keep(by - costs.fixed_time - _times(costs.fixed_bits, per_bit),
-                                 costs.kept_time + _times(costs.kept_bits, per_bit))
-        per_bit = LN2 / quality                                   # joules a bit takes in infinite band
-        by_energy = _largest_keep(joules - costs.fixed_energy - _times(costs.fixed_bits, per_bit),
-                                  costs.kept_energy + _times(costs.kept_bits, per_bit))
-    limit = 1 - np.minimum(by_power, by_energy)
-    low = np.maximum(problem.prune_min, limit)
-    silent = (costs.fixed_bits == 0) & (costs.kept_bits == 0)             # nothing to send: no band just past the limit
-    low = np.where(silent & (limit >= problem.prune_min), low + 1e-12, low)
-    low, high = np.broadcast_arrays(low, problem.prune_max)
-    return low, high, np.broadcast_to((limit >= problem.prune_min) & ~silent, low.shape)
+    xp, least = namespace(problem.gain), LeastBand.of(problem)
+    room, per_keep = _power_room(xp, least)
+    most = _largest_keep(xp, room, per_keep)
+    if least.spare is not None and least.kept_spare is not None:
+        most = xp.minimum(most, _largest_keep(xp, least.spare - least.nats, least.kept_spare + least.kept_nats))
+    limit = 1 - most
+    silent = (least.nats == 0) & (least.kept_nats == 0)                      # nothing to send: no band just past the limit
+    low = xp.maximum(problem.prune_min, limit)
+    low = xp.where(silent & (limit >= problem.prune_min), low + 1e-12, low)
+    low, high, pole = xp.broadcast_arrays(low, problem.prune_max, (limit >= problem.prune_min) & ~silent)
+    return low, high, pole
 
 
-def _times(bits: NDArray, per_bit: NDArray) -> NDArray:
-    """Their product, 0 where there are no bits, on a dead link too."""
-    bits, per_bit = np.broadcast_arrays(bits, per_bit)
-    return np.multiply(bits, per_bit, where=bits > 0, out=np.zeros(bits.shape))
+def possible(problem: Deadline) -> NDArray:
+    """Options (..., K, O) in which some band brings the device through."""
+    low, high, pole = ratio_range(problem)
+    return (low < high) | ((low == high) & ~pole)
 
 
-def _largest_keep(room: NDArray, per_keep: NDArray) -> NDArray:
+def _power_room(xp: Any, least: LeastBand) -> tuple[NDArray, NDArray]:
+    """Slack in infinite band without what is kept, and what each unit of keep ratio takes of it [s]."""
+    with np.errstate(over="ignore", divide="ignore"):
+        fixed, kept = (xp.where(nats > 0, nats / xp.where(nats > 0, least.reach, 1.0), 0.0)
+                       for nats in (least.nats, least.kept_nats))
+    return least.time - fixed, least.kept_time + kept
+
+
+def _largest_keep(xp: Any, room: NDArray, per_keep: NDArray) -> NDArray:
     """Largest x with x per_keep < room: ``inf`` where keeping costs nothing, -``inf`` where there is no room."""
-    room, per_keep = np.broadcast_arrays(np.nan_to_num(room, nan=-np.inf, neginf=-np.inf, posinf=np.inf), per_keep)
-    ratio = np.where(per_keep > 0, room / np.where(per_keep > 0, per_keep, 1.0), np.inf)
-    return np.where(room > 0, np.nan_to_num(ratio, nan=0.0, posinf=np.inf), -np.inf)
+    room, per_keep = xp.broadcast_arrays(room, per_keep)
+    some = (per_keep > 0) & (per_keep < xp.inf)
+    with np.errstate(over="ignore", invalid="ignore"):
+        most = xp.where(some, room / xp.where(some, per_keep, 1.0), xp.where(per_keep > 0, 0.0, xp.inf))
+    return xp.where(room > 0, most, -xp.inf)

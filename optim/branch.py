@@ -8,52 +8,56 @@ Repeated best-first, this is branch and bound, and mostly over after one or two 
 import heapq
 from itertools import count
 
-import numpy as np
-
+from channels.arrays import namespace
 from optim.price import Search, search
 from optim.problem import Deadline
+
+CLOSED = 1e-9       # a gap, over the objective, that no further candidate is asked to close
 
 
 def candidates(problem: Deadline, found: Search, rtol: float) -> Search:
     """The search with its options fixed, and the band spent to the end.
 
-    To the options above the price, to those below, and to mixtures: torn devices get the dearer one while it fits, and one more.
+    To a mixture first, where torn devices get the option that asks for more band while it fits; where a gap is left, to one
+    device more, and to the options above and below the price.
     """
-    best, torn = found, found.option != found.option_below
-    if not torn.any():
+    xp, best, torn = namespace(found.price), found, found.option != found.option_below
+    if not bool(xp.any(torn)):
         return best
-    more = np.where(torn, found.band_below - found.band, np.inf)          # hertz to give each torn device its dearer option
-    order = np.argsort(more, axis=-1)
-    room = (problem.band - found.band.sum(-1))[..., None]
-    rank = np.argsort(order, axis=-1)
-    fits = (np.cumsum(np.take_along_axis(more, order, -1), axis=-1) <= room).sum(-1, keepdims=True)
-    for given in (np.zeros_like(fits), fits, fits + 1, np.full_like(fits, torn.shape[-1])):
-        option = np.where(torn & (rank < given), found.option_below, found.option)
+    more = xp.where(torn, found.band_below - found.band, xp.inf)          # hertz to give each torn device its dearer option
+    order = xp.argsort(more, axis=-1)
+    rank = xp.argsort(order, axis=-1)
+    room = (problem.band - xp.sum(found.band, axis=-1))[..., None]
+    held = xp.cumulative_sum(xp.take_along_axis(more, order, axis=-1), axis=-1) <= room
+    fits = xp.count_nonzero(held, axis=-1)[..., None]
+    for given in (fits, fits + 1, 0 * fits, 0 * fits + torn.shape[-1]):
+        if not bool(xp.any(best.objective - best.dual > CLOSED * best.objective)):
+            break
+        option = xp.where(torn & (rank < given), found.option_below, found.option)
         best = best.better(search(problem.of(option), found.price, rtol), option)
     return best
 
 
 def branch(problem: Deadline, found: Search, best: Search, *, target: float, most: int, rtol: float) -> tuple[Search, float]:
     """Close the gap of one problem to ``target``, or branch ``most`` times: the best answer, and the lower bound."""
-    order = count()
-    allowed = np.ones(problem.shape, bool)
+    xp, order = namespace(found.price), count()
+    allowed = xp.ones(problem.shape, dtype=xp.bool)
     nodes = [(float(found.dual), next(order), allowed, found)]
     for _ in range(most):
         bound, _number, allowed, node = nodes[0]
-        torn = np.flatnonzero(node.option != node.option_below)
-        if best.objective - bound <= target * best.objective or not torn.size:
+        torn = xp.nonzero(node.option != node.option_below)[0]
+        if best.objective - bound <= target * best.objective or not torn.shape[0]:
             break
         heapq.heappop(nodes)
-        for option in np.flatnonzero(allowed[torn[0]]):
-            child = allowed.copy()
-            child[torn[0]] = np.arange(problem.shape[-1]) == option
+        device, options = int(torn[0]), xp.arange(problem.shape[-1])
+        for option in xp.nonzero(allowed[device])[0]:
+            child = xp.where((xp.arange(problem.shape[-2]) == device)[:, None], (options == option)[None, :], allowed)
             restricted = problem.only(child)
             its = search(restricted, node.price, rtol)
-            if its.dual > -np.inf:
+            if float(its.dual) > -float("inf"):
                 rival = candidates(restricted, its, rtol)
                 best = best.better(rival, rival.option)
                 heapq.heappush(nodes, (max(bound, float(its.dual)), next(order), child, its))
         if not nodes:
             break
     return best, min(nodes[0][0], float(best.objective)) if nodes else float(best.objective)
-

@@ -13,8 +13,12 @@ cut gradients on the downlink), C what shrinks with it (client-side computation,
 
 from dataclasses import dataclass
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from channels.arrays import float_arrays
 
 
 @dataclass(frozen=True)
@@ -39,24 +43,31 @@ class RoundCosts:
     kept_energy: NDArray
 
     def __post_init__(self) -> None:
-        for name, values in vars(self).items():
-            if not (np.isfinite(values).all() and np.min(values) >= 0):
+        xp, *arrays = float_arrays(*vars(self).values())
+        for name, values in zip(list(vars(self)), arrays, strict=True):
+            if not bool(xp.all((values >= 0) & (values < xp.inf))):
                 raise ValueError(f"{name} must be finite and zero or more [s, bit or J], got {values}")
+            object.__setattr__(self, name, values)
+
+    def each(self, change: Callable[[NDArray], NDArray]) -> "RoundCosts":
+        """The table with every entry changed."""
+        return RoundCosts(*(change(values) for values in vars(self).values()))
 
     def of(self, option: NDArray) -> "RoundCosts":
         """The columns that ``option`` (..., K) names, one per device: a table of (..., K, 1)."""
-        return RoundCosts(*(pick(values, option) for values in vars(self).values()))
+        return self.each(lambda values: pick(values, option))
 
 
 def pick(values: ArrayLike, option: NDArray) -> NDArray:
     """Column ``option`` (..., K) of each row of ``values`` (..., K, O), as (..., K, 1)."""
-    index = np.asarray(option)[..., None]
-    full = np.asarray(values, float)
-    shape = np.broadcast_shapes(full.shape[:-1], index.shape[:-1])
-    full = np.broadcast_to(full, (*shape, full.shape[-1]))
-    if full.shape[-1] == 1:
-        return full
-    return np.take_along_axis(full, np.broadcast_to(index, (*shape, 1)), axis=-1)
+    xp, full = float_arrays(values)
+    if full.ndim == 0 or full.shape[-1] == 1:
+        return xp.broadcast_to(full, (*np.broadcast_shapes(tuple(full.shape[:-1]), tuple(option.shape)), 1))
+    index = xp.asarray(option)[..., None]
+    shape = np.broadcast_shapes(tuple(full.shape[:-1]), tuple(index.shape[:-1]))
+    full, index = xp.broadcast_to(full, (*shape, full.shape[-1])), xp.broadcast_to(index, (*shape, 1))
+    found: NDArray = xp.take_along_axis(full, index, axis=-1)
+    return found
 
 
 def round_costs(device_flops: tuple[ArrayLike, ArrayLike], uplink_bits: tuple[ArrayLike, ArrayLike],
@@ -87,26 +98,26 @@ def round_costs(device_flops: tuple[ArrayLike, ArrayLike], uplink_bits: tuple[Ar
 
 def uplink_load(costs: RoundCosts, keep: ArrayLike) -> NDArray:
     """Bits that a device sends at keep ratio ``keep`` [bit]."""
-    return costs.fixed_bits + np.asarray(keep) * costs.kept_bits
+    load: NDArray = costs.fixed_bits + keep * costs.kept_bits
+    return load
 
 
-def slack(costs: RoundCosts, keep: ArrayLike, deadline: ArrayLike) -> NDArray:
+def slack(costs: RoundCosts, keep: NDArray, deadline: NDArray) -> NDArray:
     """Time that is left for the uplink before ``deadline`` [s]; negative where there is none."""
-    return np.asarray(deadline) - costs.fixed_time - np.asarray(keep) * costs.kept_time
+    return deadline - costs.fixed_time - keep * costs.kept_time
 
 
 def latency(costs: RoundCosts, keep: ArrayLike, rate: ArrayLike) -> NDArray:
     """Time (1) of each device's round [s] at uplink ``rate`` [bit/s]: the clock. The round ends with the slowest."""
-    load = uplink_load(costs, keep)
-    load, rate = np.broadcast_arrays(load, np.asarray(rate, float))
-    sending = np.divide(load, rate, where=rate > 0, out=np.where(load > 0, np.inf, 0.0))
-    return costs.fixed_time + np.asarray(keep) * costs.kept_time + sending
+    return costs.fixed_time + keep * costs.kept_time + _airtime(costs, keep, rate)
 
 
 def energy(costs: RoundCosts, keep: ArrayLike, power: ArrayLike, rate: ArrayLike) -> NDArray:
     """Energy (2) that each device spends in the round [J] at transmit ``power`` [W] and uplink ``rate`` [bit/s]."""
-    load, rate = np.broadcast_arrays(uplink_load(costs, keep), np.asarray(rate, float))
-    sending = np.divide(load, rate, where=rate > 0, out=np.where(load > 0, np.inf, 0.0))
-    power, sending = np.broadcast_arrays(np.asarray(power, float), sending)
-    radiated = np.multiply(power, sending, where=power > 0, out=np.zeros(power.shape))
-    return costs.fixed_energy + np.asarray(keep) * costs.kept_energy + radiated
+    xp, power, sending = float_arrays(power, _airtime(costs, keep, rate))
+    return costs.fixed_energy + keep * costs.kept_energy + power * xp.where(power > 0, sending, 0.0)
+
+
+def _airtime(costs: RoundCosts, keep: ArrayLike, rate: ArrayLike) -> NDArray:
+    xp, load, rate = float_arrays(uplink_load(costs, keep), rate)
+    return xp.where(rate > 0, load / xp.where(rate > 0, rate, 1.0), xp.where(load > 0, xp.inf, 0.0))

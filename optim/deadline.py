@@ -13,6 +13,7 @@ that is the certificate. At most one device, generically, stands between two opt
 import numpy as np
 from numpy.typing import ArrayLike
 
+from channels.arrays import namespace
 from optim.allocation import Allocation, Residual
 from optim.answer import answer
 from optim.band import least_band
@@ -46,27 +47,27 @@ def solve_kkt(problem: Deadline, *, price: ArrayLike | None = None, rtol: float 
     """
     found = search(problem, price, rtol)
     best, bound = candidates(problem, found, rtol), found.dual
-    if len(problem.shape) == 2 and np.isfinite(best.objective):
+    if len(problem.shape) == 2 and bool(best.objective < np.inf):
         best, least = branch(problem, found, best, target=GAP, most=branches, rtol=rtol)
-        bound = np.array(least)
+        bound = 0.0 * bound + least
     return answer(problem, best, bound)
 
 
 def residual(problem: Deadline, found: Allocation) -> Residual:
     """How far an answer to one problem, from whatever solver, is from the optimality conditions of (1)."""
-    fixed, price = problem.of(found.option), np.asarray(found.price, float)
-    excess = [found.bandwidth.sum() / problem.band - 1, found.latency / problem.deadline - 1,
+    xp, fixed, price = namespace(found.price), problem.of(found.option), found.price
+    excess = [xp.sum(found.bandwidth) / problem.band - 1, found.latency / problem.deadline - 1,
               found.power / problem.peak_power - 1, found.energy / problem.energy_budget - 1,
               found.ratio - fixed.prune_max[..., 0], fixed.prune_min[..., 0] - found.ratio]
     ratio = found.ratio[..., None]
-    asked = np.minimum(least_band(fixed, ratio)[0], found.bandwidth[..., None])
+    asked = xp.minimum(least_band(fixed, ratio)[0], found.bandwidth[..., None])
     paid = fixed.noise + fixed.pruning.value(ratio) + price * asked
-    objective = float((fixed.noise + fixed.pruning.value(ratio)).sum())
-    best = search(problem, price, bound=True).dual
+    objective = float(xp.sum(xp.broadcast_to(fixed.noise + fixed.pruning.value(ratio), paid.shape)))
+    best = float(search(problem, price, bound=True).dual)
     scale = max(objective, TINY)
     return Residual(
-        feasibility=float(max(max(np.max(e) for e in excess), 0.0)),
-        stationarity=float(np.maximum(paid - cheapest(fixed, price), 0.0).sum() / scale),
-        complementarity=float(price * np.abs(problem.band - found.bandwidth.sum()) / scale),
-        gap=float((objective - best) / scale),
+        feasibility=max(*(float(xp.max(e)) for e in excess), 0.0),
+        stationarity=float(xp.sum(xp.clip(paid - cheapest(fixed, price), 0.0, xp.inf)) / scale),
+        complementarity=float(price * xp.abs(problem.band - xp.sum(found.bandwidth)) / scale),
+        gap=(objective - best) / scale,
     )

@@ -1,20 +1,24 @@
-"""The price of the band: one search over it makes the devices' answers fit.
+"""The price of the band: one search over it makes the devices' answers fit (``optim.market``).
 
-Summed over devices the demand for band falls with its price lambda, smoothly but for jumps where a device changes its option,
-and the dual value q(lambda) = sum_k min_o cost - lambda B is concave with slope (demand - B).
+Newton's steps find the root of a smooth demand; where devices change their option, secants and the tangents of the dual
+value do, for the two tangents meet exactly at its kink. A bracket guards both.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from optim.curves import Answer, Curves
+from channels.arrays import float_arrays, namespace
+from optim.market import BLOCK, Market, Point, where
 from optim.problem import Deadline
 from optim.roots import anderson_bjorck
 
-STRETCH = 1.5                   # factor by which a bracket of prices grows at first; squared each time
+STRETCH = 1.0             # by which log(price) grows first where Newton's step is of no use; doubled each time
+FARTHEST = 12.0           # largest step of log(price)
+MOST_STEPS = 300
 
 
 @dataclass(frozen=True)
@@ -33,50 +37,12 @@ class Search:
 
     def better(self, rival: "Search", option: NDArray) -> "Search":
         """Row by row the one that loses less progress; ``rival`` had its options fixed to ``option``."""
-        wins = rival.objective < self.objective
+        xp, wins = namespace(self.price), rival.objective < self.objective
         each = wins[..., None]
-        return Search(
-            price=np.where(wins, rival.price, self.price), dual=self.dual, option=np.where(each, option, self.option),
-            option_below=self.option_below, band_below=self.band_below, ratio=np.where(each, rival.ratio, self.ratio),
-            band=np.where(each, rival.band, self.band), objective=np.where(wins, rival.objective, self.objective),
-            steps=self.steps + rival.steps)
-
-
-class Market(NamedTuple):
-    """Answers to one price, the chosen option of each device, and their sums."""
-
-    price: NDArray
-    excess: NDArray           # (...,) log of demand over band
-    slope: NDArray            # (...,) demand - band, slope of the dual value [Hz]
-    dual: NDArray             # (...,)
-    option: NDArray           # (..., K)
-    answer: Answer
-
-    def chosen(self, values: NDArray) -> NDArray:
-        return np.take_along_axis(values, self.option[..., None], -1)[..., 0]
-
-
-def _market(problem: Deadline, price: NDArray, answer: Answer) -> Market:
-    tied = answer.cost <= answer.cost.min(-1, keepdims=True) * (1 + 1e-14)
-    option = np.where(tied, answer.band, np.inf).argmin(-1)          # of equals the one that asks for least
-    band, cost = (np.take_along_axis(v, option[..., None], -1)[..., 0] for v in (answer.band, answer.cost))
-    demand = band.sum(-1)
-    with np.errstate(divide="ignore"):
-        return Market(price, np.log(demand / problem.band), demand - problem.band,
-                      cost.sum(-1) - price * problem.band, option, answer)
-
-
-def _where(condition: NDArray, yes: Market, no: Market) -> Market:
-    def each(y: NDArray, n: NDArray) -> NDArray:
-        return np.where(condition.reshape(condition.shape + (1,) * (y.ndim - condition.ndim)), y, n)
-
-    price, excess, slope, dual, option = (each(y, n) for y, n in zip(yes[:-1], no[:-1], strict=True))
-    return Market(price, excess, slope, dual, option, _answers(condition, yes.answer, no.answer))
-
-
-def _answers(condition: NDArray, yes: Answer, no: Answer) -> Answer:
-    rows = condition[..., None, None]
-    return Answer(*(np.where(rows, y, n) for y, n in zip(yes, no, strict=True)))
+        return replace(
+            self, price=xp.where(wins, rival.price, self.price), option=xp.where(each, option, self.option),
+            ratio=xp.where(each, rival.ratio, self.ratio), band=xp.where(each, rival.band, self.band),
+            objective=xp.where(wins, rival.objective, self.objective), steps=self.steps + rival.steps)
 
 
 def search(problem: Deadline, start: ArrayLike | None = None, rtol: float = 1e-12, *, bound: bool = False) -> Search:
@@ -84,85 +50,116 @@ def search(problem: Deadline, start: ArrayLike | None = None, rtol: float = 1e-1
 
     If only the ``bound`` is wanted, the search ends once the dual value is known to ``rtol``: long before the band fits.
     """
-    curves, rows = Curves(problem, 0.1 * rtol), problem.shape[:-2]
-    feasible = curves.deep.band.min(-1).sum(-1) <= problem.band
-    free = _market(problem, np.zeros(rows), curves.shallow)
-    settled = (free.excess <= 0) | ~feasible
-    above, below, steps = free, free, 0
-    if not settled.all():
-        above, below, steps = _bracket(curves, settled, _first_price(problem, start))
-        above, below, steps = _close_in(curves, settled, above, below, steps, rtol, bound)
-        above, below = _where(settled, free, above), _where(settled, free, below)
-    ratio, band, cost = (above.chosen(v) for v in above.answer[2:])
-    rent = np.multiply(above.price[..., None], band, where=above.price[..., None] > 0, out=np.zeros(band.shape))
-    objective = (cost - np.where(feasible[..., None], rent, 0.0)).sum(-1)
-    return Search(
-        price=np.where(feasible, above.price, 0.0), dual=np.where(feasible, np.maximum(above.dual, below.dual), -np.inf),
-        option=above.option, option_below=below.option, band_below=below.chosen(below.answer.band), ratio=ratio, band=band,
-        objective=np.where(feasible, objective, np.inf), steps=steps)
+    *rows, devices, options = problem.shape
+    price, count, size = _first_price(problem, start), int(np.prod(rows)), max(BLOCK // (devices * options), 1)
+    with np.errstate(all="ignore"):
+        found = [_search(problem.rows(slice(first, first + size)), price[first:first + size], rtol, bound)
+                 for first in range(0, count, size)]
+    return _joined(found, lambda v: namespace(v).reshape(v, (*rows, *v.shape[1:])))
 
 
 def _first_price(problem: Deadline, start: ArrayLike | None) -> NDArray:
-    worth = np.broadcast_to(problem.pruning.value(problem.prune_max), problem.shape).mean(-1).sum(-1)
-    guess = np.maximum(worth, 1e-30) / problem.band
+    """Prices (R,) to begin with: those given, or the worth of all pruning spread over the band."""
+    *rows, devices, options = problem.shape
+    xp, worth = namespace(problem.gain), problem.pruning.value(problem.prune_max)
+    guess = devices * xp.maximum(xp.mean(worth), 1e-30) / problem.band
     if start is not None:
-        guess = np.where(np.asarray(start) > 0, start, guess)
-    return np.array(np.broadcast_to(guess, problem.shape[:-2]), float)
+        given = float_arrays(start, problem.gain)[1]
+        guess = xp.where(given > 0, given, guess)
+    return xp.reshape(xp.broadcast_to(guess, tuple(rows)), (-1,))
 
 
-def _bracket(curves: Curves, settled: NDArray, price: NDArray) -> tuple[Market, Market, int]:
-    """Markets at a price where the band suffices and at one where it does not."""
-    problem = curves.problem
-    below = above = point = _market(problem, price, curves.answer(price, curves.shallow, curves.deep))
-    steps, stretch = 1, STRETCH
-    for _ in range(300):
-        short = point.excess > 0
-        below, above = _where(short, point, below), _where(short, above, point)
-        up, down = above.excess > 0, below.excess <= 0
-        if not ((up | down) & ~settled).any():
-            break
-        price = point.price * np.where(settled, 1.0, np.where(up, stretch, np.where(down, 1 / stretch, 1.0)))
-        left, right = _answers(up, point.answer, curves.shallow), _answers(down, point.answer, curves.deep)
-        point, steps, stretch = _market(problem, price, curves.answer(price, left, right)), steps + 1, min(stretch**2, 1e6)
-    return above, below, steps
+class Bracket(NamedTuple):
+    """Prices on both sides of the root, row by row (R,), and what the last steps did."""
 
+    low: NDArray              # log(price) where the band does not suffice, -inf before one is known
+    high: NDArray             # log(price) where it does, inf before one is known
+    below: Point
+    above: Point
+    heavy: NDArray            # weights of the two ends for the secant (R, 2)
+    side: NDArray             # on which side the last price lay: 1 below the root, -1 above, 0 at first
+    width: NDArray            # of the bracket three steps ago
+    stretch: NDArray          # next step where nothing better is known
 
-def _close_in(curves: Curves, settled: NDArray, above: Market, below: Market, steps: int, rtol: float,
-              bound: bool) -> tuple[Market, Market, int]:
-    """Close the bracket by secants of the demand; where a device changes its option, by tangents of the dual in turn.
+    def rows(self, index: NDArray) -> "Bracket":
+        return Bracket(*(Point(*(v[index] for v in part)) if isinstance(part, Point) else part[index] for part in self))
 
-    Secants find a smooth root in a few steps; the two tangents meet exactly where the dual value has a kink.
-    """
-    heavy_above, heavy_below = above.excess, below.excess
-    side, before = np.zeros(settled.shape), np.full(settled.shape, np.inf)
-    for step in range(200):
-        kinked = (above.option != below.option).any(-1)
-        meet, roof = _tangents(below, above)
-        close = roof - np.maximum(above.dual, below.dual) <= rtol * np.maximum(np.abs(roof), 1e-2 if bound else 1e-9)
-        done = settled | (above.excess >= -rtol) | ((kinked | bound) & close) | (above.price <= below.price * (1 + 1e-14))
-        if done.all():
-            break
-        with np.errstate(divide="ignore", invalid="ignore"):
-            x, y = np.log(below.price), np.log(above.price)
-            trial = np.exp(y - heavy_above * (y - x) / (heavy_above - heavy_below))
-        trial = np.where(kinked & (step % 2 == 1), meet, trial)
-        slow = (y - x > 0.5 * before) if step % 3 == 2 else np.False_
-        before = y - x if step % 3 == 2 else before
-        inside = (trial > below.price) & (trial < above.price) & ~slow
-        price = np.where(done, above.price, np.where(inside, trial, np.exp(0.5 * (x + y))))
-        point = _market(curves.problem, price, curves.answer(price, below.answer, above.answer))
-        short = point.excess > 0
-        heavy_below, heavy_above = anderson_bjorck(short, side, point.excess, below.excess, above.excess,
-                                                   heavy_below, heavy_above)
-        side = np.where(short, 1.0, -1.0)
-        below, above = _where(short & ~done, point, below), _where(~short & ~done, point, above)
-        steps += 1
-    return above, below, steps
+    def narrowed(self, point: Point) -> "Bracket":
+        """With one more price looked at."""
+        xp, y, short = namespace(point.price), namespace(point.price).log(point.price), point.excess > 0
+        heavy = anderson_bjorck(short, self.side, point.excess, self.below.excess, self.above.excess,
+                                self.heavy[:, 0], self.heavy[:, 1])
+        return self._replace(
+            low=xp.where(short, y, self.low), high=xp.where(short, self.high, y), below=where(short, point, self.below),
+            above=where(short, self.above, point), heavy=xp.stack(heavy, axis=1), side=xp.where(short, 1.0, -1.0),
+            stretch=xp.minimum(2 * self.stretch, FARTHEST))
 
-
-def _tangents(below: Market, above: Market) -> tuple[NDArray, NDArray]:
-    """The price at which the tangents of the dual at both ends of a bracket meet, and the height, above any dual value."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    def done(self, rtol: float, bound: bool) -> tuple[NDArray, NDArray, NDArray]:
+        """Rows that are closed; rows in which a device changes its option; where the tangents of the dual meet."""
+        xp, below, above = namespace(self.low), self.below, self.above
+        both = (self.low > -xp.inf) & (self.high < xp.inf)
+        kinked = both & xp.any(below.option != above.option, axis=-1)
         meet = ((above.dual - below.dual + below.slope * below.price - above.slope * above.price)
                 / (below.slope - above.slope))
-        return meet, below.dual + below.slope * (meet - below.price)
+        roof = below.dual + below.slope * (meet - below.price)                        # above any dual value
+        close = roof - xp.maximum(below.dual, above.dual) <= rtol * xp.maximum(xp.abs(roof), 1e-2 if bound else 1e-9)
+        fits = (self.high < xp.inf) & (above.excess >= -rtol)
+        return fits | both & close & (kinked | bound) | (self.high - self.low <= 1e-14), kinked, meet
+
+    def trial(self, point: Point, rtol: float, kinked: NDArray, meet: NDArray, step: int) -> tuple["Bracket", NDArray]:
+        """The next price: Newton's, or by secant and tangents in turn where a device changes its option; guarded."""
+        xp, y = namespace(self.low), namespace(self.low).log(point.price)
+        newton = y - xp.clip((point.excess + 0.5 * rtol) / point.fall, -FARTHEST, FARTHEST)
+        secant = self.high - self.heavy[:, 1] * (self.high - self.low) / (self.heavy[:, 1] - self.heavy[:, 0])
+        trial = xp.where(kinked, xp.log(meet) if step % 2 else secant, newton)
+        both, gone = (self.low > -xp.inf) & (self.high < xp.inf), self
+        slow = xp.zeros_like(both)
+        if step % 3 == 2:
+            slow = both & (self.high - self.low > 0.5 * self.width)
+            gone = self._replace(width=self.high - self.low)
+        good = (trial > self.low) & (trial < self.high) & ~slow
+        away = xp.where(both, 0.5 * (self.low + self.high), y + xp.where(point.excess > 0, self.stretch, -self.stretch))
+        return gone, xp.exp(xp.where(good, trial, away))
+
+
+def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Search:
+    """Search one block of rows (R, K, O); rows that are done drop out once they are half of those that are left."""
+    xp, market = namespace(price), Market(problem)
+    free, feasible, none = market.free(), market.possible(), xp.zeros_like(price)
+    bracket = Bracket(none - xp.inf, none + xp.inf, free, free, xp.stack([free.excess, none - xp.inf], axis=1), none,
+                      none + xp.inf, none + STRETCH)
+    done, left, out = (free.excess <= 0) | ~feasible, xp.arange(price.shape[0]), []
+    for step in range(MOST_STEPS):
+        if bool(xp.all(done)) or 2 * int(xp.count_nonzero(done)) > done.shape[0] or not step and bool(xp.any(done)):
+            here, rest = xp.nonzero(done)[0], xp.nonzero(~done)[0]
+            out.append((left[here], bracket.rows(here), feasible[here], step))
+            market, bracket, price, left, feasible = (
+                market.rows(rest), bracket.rows(rest), price[rest], left[rest], feasible[rest])
+            if not left.shape[0]:
+                break
+        point = market.at(price)
+        bracket = bracket.narrowed(point)
+        done, kinked, meet = bracket.done(rtol, bound)
+        bracket, trial = bracket.trial(point, rtol, kinked, meet, step)
+        price = xp.where(done, price, trial)
+    else:
+        out.append((left, bracket, feasible, MOST_STEPS))
+    order = xp.argsort(xp.concat([each[0] for each in out]))
+    found = [_result(*each[1:]) for each in out]
+    return _joined(found, lambda v: v[order])
+
+
+def _result(bracket: Bracket, feasible: NDArray, steps: int) -> Search:
+    xp, above, below = namespace(feasible), bracket.above, bracket.below
+    return Search(
+        price=xp.where(feasible & (bracket.high < xp.inf), above.price, 0.0),
+        dual=xp.where(feasible, xp.maximum(above.dual, below.dual), -xp.inf),
+        option=above.option, option_below=below.option, band_below=below.band, ratio=above.ratio, band=above.band,
+        objective=xp.where(feasible, xp.sum(above.loss, axis=-1), xp.inf), steps=steps)
+
+
+def _joined(found: list[Search], change: Callable[[NDArray], NDArray]) -> Search:
+    """The rows of several searches after one another, changed."""
+    xp, names = namespace(found[0].price), [name for name in vars(found[0]) if name != "steps"]
+    columns = {name: change(xp.concat([getattr(each, name) for each in found], axis=0)) for name in names}
+    return Search(**columns, steps=max(each.steps for each in found))

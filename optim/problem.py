@@ -10,18 +10,26 @@ over split option, pruning ratio, bandwidth and power of every device. T_k and E
 the loss of progress of ``optim.bound``; ``optim.deadline`` solves it.
 """
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from channels.arrays import float_arrays, namespace
 from optim.costs import RoundCosts, pick
 from optim.pruning_cost import PruningCost
+
+
+Change = Callable[[NDArray], NDArray]
 
 
 @dataclass(frozen=True)
 class Deadline:
     """Data of problem (1) for K devices with O options each; leading axes (...) make a batch, and plain floats will do.
+
+    Arrays may be numpy's or torch's; what is solved is answered in kind, in float64.
 
     Attributes
     ----------
@@ -46,58 +54,93 @@ class Deadline:
     """
 
     costs: RoundCosts
-    gain: NDArray
-    peak_power: NDArray
-    band: NDArray
-    deadline: NDArray
+    gain: Any
+    peak_power: Any
+    band: Any
+    deadline: Any
     pruning: PruningCost
-    noise: NDArray = field(default_factory=lambda: np.array(0.0))
-    prune_max: NDArray = field(default_factory=lambda: np.array(0.9))
-    prune_min: NDArray = field(default_factory=lambda: np.array(0.0))
-    energy_budget: NDArray = field(default_factory=lambda: np.array(np.inf))
+    noise: Any = 0.0
+    prune_max: Any = 0.9
+    prune_min: Any = 0.0
+    energy_budget: Any = np.inf
 
     def __post_init__(self) -> None:
+        names = ("gain", "peak_power", "energy_budget", "band", "deadline", "noise", "prune_max", "prune_min")
+        arrays = float_arrays(*(getattr(self, name) for name in names), self.costs.fixed_time)[1:-1]
+        for name, values in zip(names, arrays, strict=True):
+            object.__setattr__(self, name, values)
         check("gain", self.gain, "Hz/W", 0.0, np.inf)
         check("peak_power", self.peak_power, "W", 0.0, np.inf)
         check("energy_budget", self.energy_budget, "J", 0.0, np.inf, closed=True)
         check("noise", self.noise, "1", 0.0, np.inf)
         check("prune_max", self.prune_max, "1", 0.0, 1.0)
         check("prune_min", self.prune_min, "1", 0.0, 1.0)
-        for name, unit in (("band", "Hz"), ("deadline", "s")):
-            values = np.asarray(getattr(self, name), float)
-            if not (np.all(values > 0) and np.isfinite(values).all()):
-                raise ValueError(f"{name} must be positive and finite [{unit}], got {values}")
-        for name in ("gain", "peak_power", "energy_budget", "band", "deadline", "noise", "prune_max", "prune_min"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), float))
+        check("band", self.band, "Hz", 0.0, np.inf, positive=True)
+        check("deadline", self.deadline, "s", 0.0, np.inf, positive=True)
         if len(self.shape) < 2:
             raise ValueError("costs must be (K, O), with one row a device and one column an option")
 
     @property
     def shape(self) -> tuple[int, ...]:
         """(..., K, O), all axes broadcast."""
-        each = [(*np.shape(v), 1) for v in (self.gain, self.peak_power, self.energy_budget)]
-        whole = [(*np.shape(v), 1, 1) for v in (self.band, self.deadline)]
-        table = [np.shape(v) for v in (*vars(self.costs).values(), self.noise, self.prune_max, self.prune_min)]
-        return np.broadcast_shapes(*each, *whole, *table, np.shape(self.pruning.value(np.zeros(()))))
+        each = [(*v.shape, 1) for v in (self.gain, self.peak_power, self.energy_budget)]
+        whole = [(*v.shape, 1, 1) for v in (self.band, self.deadline)]
+        table = [tuple(v.shape) for v in (*vars(self.costs).values(), self.noise, self.prune_max, self.prune_min)]
+        cost = self.pruning.value(0.5 * self.prune_max)
+        return np.broadcast_shapes(*each, *whole, *table, tuple(cost.shape))
+
+    def change(self, whole: Change, each: Change, table: Change) -> "Deadline":
+        """The problem with its (...,) arrays, its (..., K) arrays and its (..., K, O) arrays changed."""
+        return replace(self, costs=self.costs.each(table), pruning=self.pruning.each(table), noise=table(self.noise),
+                       prune_max=table(self.prune_max), prune_min=table(self.prune_min), gain=each(self.gain),
+                       peak_power=each(self.peak_power), energy_budget=each(self.energy_budget),
+                       band=whole(self.band), deadline=whole(self.deadline))
+
+    def to(self, convert: Change) -> "Deadline":
+        """The problem with every array converted, as by ``torch.from_numpy``."""
+        costs, pruning = self.costs.each(convert), self.pruning.each(convert)
+        names = ("gain", "peak_power", "band", "deadline", "noise", "prune_max", "prune_min", "energy_budget")
+        return Deadline(costs, pruning=pruning, **{name: convert(getattr(self, name)) for name in names})
 
     def of(self, option: NDArray) -> "Deadline":
         """The problem with every device's option fixed to ``option`` (..., K): one column is left."""
-        noise, most, least = (pick(np.atleast_2d(v), option) for v in (self.noise, self.prune_max, self.prune_min))
-        return replace(self, costs=self.costs.of(option), pruning=self.pruning.of(option), noise=noise,
-                       prune_max=most, prune_min=least)
+        return self.change(_same, _same, lambda v: pick(v, option))
+
+    def rows(self, index: Any) -> "Deadline":
+        """Members of a batch, counted over all its leading axes at once."""
+        xp, (*rows, devices, options) = namespace(self.gain), self.shape
+
+        def cut(v: NDArray, *own: int) -> NDArray:
+            flat: NDArray = xp.reshape(xp.broadcast_to(v, (*rows, *own)), (-1, *own))
+            return flat[index]
+
+        return self.change(cut, lambda v: cut(v, devices), lambda v: cut(v, devices, options))
+
+    def devices(self, index: Any) -> "Deadline":
+        """Some of the devices, with the whole band."""
+        xp, shape = namespace(self.gain), self.shape
+        return self.change(_same, lambda v: xp.broadcast_to(v, shape[:-1])[..., index],
+                           lambda v: xp.broadcast_to(v, shape)[..., index, :])
 
     def only(self, allowed: NDArray) -> "Deadline":
         """The problem with options left out where ``allowed`` (..., K, O) is false: no ratio is left to them."""
-        return replace(self, prune_min=np.where(allowed, self.prune_min, np.nextafter(1.0, 0.0)))
+        xp = namespace(self.gain)
+        return replace(self, prune_min=xp.where(allowed, self.prune_min, float(np.nextafter(1.0, 0.0))))
 
     def pinned(self, option: NDArray, ratio: NDArray) -> "Deadline":
         """The problem with option and pruning ratio fixed, both (..., K): bandwidth and power are left."""
-        fixed = np.asarray(ratio, float)[..., None]
+        fixed = ratio[..., None]
         return replace(self.of(option), prune_max=fixed, prune_min=fixed)
 
 
-def check(name: str, values: ArrayLike, unit: str, low: float, high: float, closed: bool = False) -> None:
-    """Raise a sentence unless all ``values`` are within [low, high), or [low, high] if ``closed``."""
-    v = np.asarray(values, float)
-    if not np.all((v >= low) & ((v <= high) if closed else (v < high))):
-        raise ValueError(f"{name} must be within [{low:g}, {high:g}{']' if closed else ')'} [{unit}], got {v}")
+def _same(values: NDArray) -> NDArray:
+    return values
+
+
+def check(name: str, values: ArrayLike, unit: str, low: float, high: float, *, closed: bool = False,
+          positive: bool = False) -> None:
+    """Raise a sentence unless all ``values`` are within [low, high): or [low, high] if ``closed``, (low, high) if ``positive``."""
+    xp, v = float_arrays(values)
+    if not bool(xp.all(((v > low) if positive else (v >= low)) & ((v <= high) if closed else (v < high)))):
+        allowed = "positive and finite" if positive else f"within [{low:g}, {high:g}{']' if closed else ')'}"
+        raise ValueError(f"{name} must be {allowed} [{unit}], got {v}")

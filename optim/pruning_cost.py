@@ -1,20 +1,26 @@
 """What pruning costs in progress: convex increasing functions of the pruning ratio, zero without pruning.
 
-A cost is a value with four verbs, so a user's own is one small class (the Protocol below). The conic reference alone needs
-the expression.
+A cost is a value with five verbs, so a user's own is one small class (the Protocol below). The conic reference alone needs
+the expression. Arrays are numpy's or torch's (float64).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from optim.costs import pick
+from channels.arrays import float_arrays, namespace, to_numpy
 
 
 class PruningCost(Protocol):
     """Convex, increasing c(rho) >= 0 [1] with c(0) = 0, for K devices and O options."""
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        """Pruning ratios at which the slope jumps."""
+        ...
 
     def value(self, ratio: NDArray) -> NDArray:
         """Cost at ``ratio`` (..., K, O)."""
@@ -24,8 +30,12 @@ class PruningCost(Protocol):
         """Derivative at ``ratio`` (..., K, O); any value between the one-sided ones at a kink."""
         ...
 
-    def of(self, option: NDArray) -> "PruningCost":
-        """The cost of the chosen options (..., K), for arrays (..., K, 1)."""
+    def bend(self, ratio: NDArray) -> NDArray:
+        """Second derivative over the first at ``ratio`` (..., K, O), for Newton's steps: zero will do."""
+        ...
+
+    def each(self, change: Callable[[NDArray], NDArray]) -> "PruningCost":
+        """The cost with ``change`` applied to each of its arrays that broadcast to (..., K, O)."""
         ...
 
     def expression(self, ratio: Any) -> Any:
@@ -37,32 +47,41 @@ class PruningCost(Protocol):
 class PowerLaw:
     """c(rho) = scale rho^exponent, scale > 0 and exponent >= 1, each broadcasting to (..., K, O); exponent 1 is linear."""
 
-    scale: NDArray
-    exponent: ArrayLike = 1.0
+    scale: Any
+    exponent: Any = 1.0
 
     def __post_init__(self) -> None:
-        if not (np.all(np.asarray(self.scale) > 0) and np.isfinite(self.scale).all()):
+        xp, scale, exponent = float_arrays(self.scale, self.exponent)
+        if not bool(xp.all((scale > 0) & (scale < xp.inf))):
             raise ValueError(f"scale of a pruning cost must be positive and finite [1], got {self.scale}")
-        if not (np.all(np.asarray(self.exponent) >= 1) and np.isfinite(self.exponent).all()):
+        if not bool(xp.all((exponent >= 1) & (exponent < xp.inf))):
             raise ValueError(f"exponent of a pruning cost must be at least 1 (convex) [1], got {self.exponent}")
+        object.__setattr__(self, "scale", scale)
+        object.__setattr__(self, "exponent", exponent)
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        return ()
 
     def value(self, ratio: NDArray) -> NDArray:
-        return self.scale * np.power(ratio, self.exponent)
+        return self.scale * ratio**self.exponent
 
     def slope(self, ratio: NDArray) -> NDArray:
-        return self.scale * self.exponent * np.power(ratio, np.asarray(self.exponent) - 1)
+        return self.scale * self.exponent * ratio ** (self.exponent - 1)
 
-    def of(self, option: NDArray) -> "PowerLaw":
-        shape = np.broadcast_shapes(np.shape(self.scale), np.shape(self.exponent))
-        return PowerLaw(*(pick(np.broadcast_to(v, shape), option) for v in (self.scale, self.exponent)))
+    def bend(self, ratio: NDArray) -> NDArray:
+        return (self.exponent - 1) / ratio
+
+    def each(self, change: Callable[[NDArray], NDArray]) -> "PowerLaw":
+        return PowerLaw(change(self.scale), change(self.exponent))
 
     def expression(self, ratio: Any) -> Any:
         import cvxpy as cp
 
-        scale, exponent = (np.broadcast_to(np.asarray(v)[..., 0] if np.ndim(v) else v, ratio.shape)
-                           for v in (self.scale, self.exponent))
-        return cp.sum([s * (ratio[k] if p == 1 else cp.power(ratio[k], float(p), approx=False))
-                       for k, (s, p) in enumerate(zip(scale, exponent, strict=True))])
+        scale, exponent = (np.broadcast_to(v[..., 0] if v.ndim else v, ratio.shape) for v in (self.scale, self.exponent))
+        laws = [(p, np.flatnonzero(exponent == p)) for p in np.unique(exponent)]
+        return cp.sum([scale[k] @ (ratio[k] if p == 1 else cp.square(ratio[k]) if p == 2
+                                   else cp.power(ratio[k], float(p), approx=False)) for p, k in laws])
 
 
 @dataclass(frozen=True)
@@ -77,33 +96,52 @@ class PiecewiseLinear:
         Cost at each knot, from 0 upwards with growing slopes [1].
     """
 
-    knots: NDArray
-    heights: NDArray
+    knots: Any
+    heights: Any
 
     def __post_init__(self) -> None:
-        slopes = self._slopes()
-        if self.knots[0] != 0 or not np.all(np.diff(self.knots) > 0) or np.any(np.asarray(self.heights)[..., 0] != 0):
+        xp, knots, heights = float_arrays(self.knots, self.heights)
+        object.__setattr__(self, "knots", to_numpy(knots))
+        object.__setattr__(self, "heights", heights)
+        if self.knots[0] != 0 or not np.all(np.diff(self.knots) > 0) or bool(xp.any(heights[..., 0] != 0)):
             raise ValueError(f"knots must rise from 0 and heights start at 0 [1], got knots {self.knots}")
-        if not (np.all(slopes > 0) and np.all(np.diff(slopes) >= -1e-12 * slopes[..., 1:])):
+        slopes = self._slopes()
+        if not bool(xp.all(slopes > 0)) or not bool(xp.all(slopes[..., 1:] - slopes[..., :-1] >= -1e-12 * slopes[..., 1:])):
             raise ValueError("heights must rise, with slopes that never fall: a pruning cost is convex")
 
     def _slopes(self) -> NDArray:
-        return np.diff(self.heights, axis=-1) / np.diff(self.knots)
+        xp, lengths = float_arrays(np.diff(self.knots), self.heights)[:2]
+        slopes: NDArray = (self.heights[..., 1:] - self.heights[..., :-1]) / lengths
+        return slopes
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        return tuple(float(knot) for knot in self.knots[1:-1])
 
     def value(self, ratio: NDArray) -> NDArray:
-        lines = self._slopes() * (np.asarray(ratio)[..., None] - self.knots[:-1]) + np.asarray(self.heights)[..., :-1]
-        return np.maximum(lines.max(-1), 0.0)
+        lines = [slope * (ratio - knot) + self.heights[..., j] for j, (knot, slope) in enumerate(self._lines())]
+        return self._most(lines)
 
     def slope(self, ratio: NDArray) -> NDArray:
-        piece = np.clip(np.searchsorted(self.knots, ratio, side="right") - 1, 0, len(self.knots) - 2)
-        slopes = self._slopes()
-        shape = np.broadcast_shapes(slopes.shape[:-1], piece.shape)
-        slopes = np.broadcast_to(slopes, (*shape, slopes.shape[-1]))
-        return np.take_along_axis(slopes, np.broadcast_to(piece, shape)[..., None], axis=-1)[..., 0]
+        xp = namespace(self.heights, ratio)
+        return self._most([xp.where(ratio >= knot, slope, 0.0) for knot, slope in self._lines()])
 
-    def of(self, option: NDArray) -> "PiecewiseLinear":
-        columns = [pick(self.heights[..., j], option) for j in range(len(self.knots))]
-        return PiecewiseLinear(self.knots, np.stack(columns, axis=-1))
+    def bend(self, ratio: NDArray) -> NDArray:
+        return 0.0 * ratio
+
+    def each(self, change: Callable[[NDArray], NDArray]) -> "PiecewiseLinear":
+        xp = namespace(self.heights)
+        return PiecewiseLinear(self.knots, xp.stack([change(self.heights[..., j]) for j in range(len(self.knots))], axis=-1))
+
+    def _lines(self) -> list[tuple[float, NDArray]]:
+        slopes = self._slopes()
+        return [(float(knot), slopes[..., j]) for j, knot in enumerate(self.knots[:-1])]
+
+    def _most(self, values: list[NDArray]) -> NDArray:
+        xp, most = namespace(*values), values[0]
+        for each in values[1:]:
+            most = xp.maximum(most, each)
+        return xp.maximum(most, 0.0 * most)
 
     def expression(self, ratio: Any) -> Any:
         import cvxpy as cp

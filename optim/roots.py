@@ -9,6 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from channels.arrays import namespace
+
 
 def falling_root(f: Callable[[NDArray], NDArray], a: NDArray, b: NDArray, fa: NDArray, fb: NDArray, *,
                  ftol: float = 1e-13, max_iter: int = 120) -> NDArray:
@@ -19,27 +21,28 @@ def falling_root(f: Callable[[NDArray], NDArray], a: NDArray, b: NDArray, fa: ND
     Regula falsi after Anderson and Björck. A bracket that three steps have not halved is bisected, so that a jump
     (the kink of a polygon) costs what bisection costs and no more.
     """
-    root = np.where(fa <= ftol, a, b)
+    xp = namespace(a)
+    root = xp.where(fa <= ftol, a, b)
     done = (fa <= ftol) | (fb >= -ftol) | ~(a < b)
-    fa, fb = np.clip(fa, -800.0, 800.0), np.clip(fb, -800.0, 800.0)      # logarithms: infinities will not do in a secant
-    wa, wb, before, side = fa, fb, b - a, np.zeros(a.shape)
+    fa, fb = xp.clip(fa, -800.0, 800.0), xp.clip(fb, -800.0, 800.0)      # logarithms: infinities will not do in a secant
+    wa, wb, before, side = fa, fb, b - a, xp.zeros_like(a)
     for step in range(max_iter):
-        if done.all():
+        if bool(xp.all(done)):
             break
         with np.errstate(divide="ignore", invalid="ignore"):
             x = b - wb * (b - a) / (wb - wa)
-        slow = (b - a > 0.5 * before) if step % 3 == 2 else np.False_
+        slow = (b - a > 0.5 * before) if step % 3 == 2 else xp.zeros_like(done)
         before = b - a if step % 3 == 2 else before
-        x = np.where(slow | ~((x > a) & (x < b)), 0.5 * (a + b), x)
-        fx = np.clip(f(x), -800.0, 800.0)
-        root = np.where(done, root, x)
+        x = xp.where(slow | ~((x > a) & (x < b)), 0.5 * (a + b), x)
+        fx = xp.clip(f(x), -800.0, 800.0)
+        root = xp.where(done, root, x)
         right = fx > 0                                                   # the root lies to the right of x
         wa, wb = anderson_bjorck(right, side, fx, fa, fb, wa, wb)
-        a, fa, b, fb = np.where(right, x, a), np.where(right, fx, fa), np.where(right, b, x), np.where(right, fb, fx)
-        side = np.where(right, 1.0, -1.0)
-        met = np.abs(fx) <= ftol
-        narrow = b - a <= 0.1 * ftol + 4e-16 * np.maximum(np.abs(a), np.abs(b))
-        root = np.where(~done & narrow & ~met, b, root)
+        a, fa, b, fb = xp.where(right, x, a), xp.where(right, fx, fa), xp.where(right, b, x), xp.where(right, fb, fx)
+        side = xp.where(right, 1.0, -1.0)
+        met = xp.abs(fx) <= ftol
+        narrow = b - a <= 0.1 * ftol + 4e-16 * xp.maximum(xp.abs(a), xp.abs(b))
+        root = xp.where(~done & narrow & ~met, b, root)
         done = done | met | narrow
     return root
 
@@ -47,8 +50,9 @@ def falling_root(f: Callable[[NDArray], NDArray], a: NDArray, b: NDArray, fa: ND
 def anderson_bjorck(right: NDArray, side: NDArray, fx: NDArray, fa: NDArray, fb: NDArray, wa: NDArray, wb: NDArray,
                     ) -> tuple[NDArray, NDArray]:
     """Values for the next secant: an end that stays twice in a row is weighed by the progress that the other made."""
+    xp = namespace(fx)
     with np.errstate(divide="ignore", invalid="ignore"):
         left_gain, right_gain = 1 - fx / fa, 1 - fx / fb
-    keep_b = np.where(right & (side > 0), np.where(left_gain > 0, left_gain, 0.5), 1.0)
-    keep_a = np.where(~right & (side < 0), np.where(right_gain > 0, right_gain, 0.5), 1.0)
-    return np.where(right, fx, wa * keep_a), np.where(right, wb * keep_b, fx)
+    keep_b = xp.where(right & (side > 0), xp.where(left_gain > 0, left_gain, 0.5), 1.0)
+    keep_a = xp.where(~right & (side < 0), xp.where(right_gain > 0, right_gain, 0.5), 1.0)
+    return xp.where(right, fx, wa * keep_a), xp.where(right, wb * keep_b, fx)

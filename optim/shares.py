@@ -1,12 +1,12 @@
 """Decisions when the band is already shared out: the baseline that leaves the band's price unused."""
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from channels.arrays import float_arrays, namespace
 from optim.allocation import Allocation
 from optim.answer import settle, statuses
-from optim.band import least_band
-from optim.curves import Curves
+from optim.band import least_band, possible, ratio_range
 from optim.problem import Deadline
 from optim.roots import falling_root
 
@@ -16,12 +16,12 @@ def equal_shares(devices: int) -> NDArray:
     return np.full(devices, 1 / devices)
 
 
-def solve_shares(problem: Deadline, shares: NDArray) -> Allocation:
+def solve_shares(problem: Deadline, shares: ArrayLike) -> Allocation:
     """The best split, pruning ratio and power of each device alone, by the deadline and in its share of the band.
 
     Parameters
     ----------
-    shares : (K,) array
+    shares : (..., K) array
         Fraction of the band that each device has [1].
 
     Returns
@@ -30,22 +30,26 @@ def solve_shares(problem: Deadline, shares: NDArray) -> Allocation:
         Its price is 0 and its lower bound what the devices would lose with a band each of their own: a valid
         certificate, and a loose one.
     """
-    curves, mine = Curves(problem), (shares * problem.band[..., None])[..., None]
-    low, high = curves.low, curves.low + curves.width
+    xp = namespace(problem.gain)
+    mine = xp.broadcast_to((float_arrays(shares, problem.gain)[1] * problem.band[..., None])[..., None], problem.shape)
+    low, high, _ = (xp.broadcast_to(v, problem.shape) for v in ratio_range(problem))
+    able = possible(problem)
+    low, high = xp.where(able, low, 0.5), xp.where(able, high, 0.5)
 
     def crowding(ratio: NDArray) -> NDArray:
         with np.errstate(divide="ignore"):
-            return np.log(least_band(problem, ratio)[0] / mine)
+            return xp.log(least_band(problem, ratio)[0] / mine)
 
     ends = crowding(low), crowding(high)
-    ratio = np.where(ends[0] <= 0, low, falling_root(crowding, low, high, *ends))
-    fits = curves.possible & (crowding(ratio) <= 1e-9)
-    loss = np.where(fits, problem.noise + problem.pruning.value(ratio), np.inf)
-    option = loss.argmin(-1)
-    ratio, loss = (np.take_along_axis(v, option[..., None], -1)[..., 0] for v in (ratio, loss))
-    objective = loss.sum(-1)
-    feasible, each = np.isfinite(objective), np.isfinite(objective)[..., None]
-    free = np.where(feasible, curves.shallow.cost.min(-1).sum(-1), -np.inf)
-    band = np.where(each, np.broadcast_to(mine[..., 0], ratio.shape), 0.0)
-    return settle(problem.of(option), option, np.where(each, ratio, 0.0), band, feasible, objective, free,
-                  np.zeros(objective.shape), status=statuses(problem, feasible))
+    ratio = xp.where(ends[0] <= 0, low, falling_root(crowding, low, high, *ends))
+    fits = able & (crowding(ratio) <= 1e-9)
+    loss = xp.where(fits, problem.noise + problem.pruning.value(ratio), xp.inf)
+    unshared = xp.where(able, problem.noise + problem.pruning.value(low), xp.inf)
+    option = xp.argmin(loss, axis=-1)
+    ratio, loss = (xp.take_along_axis(v, option[..., None], axis=-1)[..., 0] for v in (ratio, loss))
+    objective = xp.sum(loss, axis=-1)
+    feasible = objective < np.inf
+    bound = xp.where(feasible, xp.sum(xp.min(unshared, axis=-1), axis=-1), -np.inf)
+    ratio, band = (xp.where(feasible[..., None], v, 0.0) for v in (ratio, mine[..., 0]))
+    return settle(problem.of(option), option, ratio, band, feasible, objective, bound, xp.zeros_like(objective),
+                  status=statuses(problem, feasible))

@@ -16,10 +16,12 @@ options it need not be convex).
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from channels.arrays import namespace, to_numpy
 from optim.allocation import Allocation, Status
 from optim.deadline import solve_kkt
 from optim.fastest import LONGEST, least_deadline
@@ -33,47 +35,48 @@ ROUGH = 1e-3         # relative tolerance on all
 
 
 def time_to_accuracy(problem: Deadline, worth: float | None = None, *, exponent: float = 1.0,
-                     shares: NDArray | None = None) -> Allocation:
+                     shares: Any = None) -> Allocation:
     """The decision of the deadline that is best by (1), or by (2) if the ``worth`` of progress is given.
 
     Parameters
     ----------
     problem : Deadline
-        One problem; its own deadline is not used.
+        One problem, or a batch with leading axes; its own deadline is not used.
     worth : float, optional
         mu [s], from :func:`worth_of_progress`.
     exponent : float
         gamma [1]: 1 is the bound as derived, less trusts that pruning harms less than the bound says.
-    shares : (K,) array, optional
+    shares : (..., K) array, optional
         Fixed fractions of the band [1].
 
     Returns
     -------
     Allocation
         Its certificate is that of the deadline problem at the chosen deadline; the deadline itself is searched on grids.
-        If every deadline loses all progress the status is PROGRESS, and the numbers are those of the shortest.
+        Where every deadline loses all progress the status is PROGRESS, and the numbers are those of the shortest.
     """
-    low, high = _range(problem, shares)
-    if not np.isfinite(low):
-        return _solve(replace(problem, deadline=np.array(LONGEST)), shares)       # its status says why
-    grid, price = _grid(low, high), None
-    for _ in range(2):                             # by the bound, then between the neighbours of the best
+    xp, (low, high) = namespace(problem.gain), _range(problem, shares)
+    usable = xp.isfinite(low)                              # elsewhere the longest deadline is tried: its status says why
+    grid, price = _grid(xp.where(usable, low, LONGEST), xp.where(usable, high, LONGEST)), None
+    for _ in range(2):                                     # by the bound, then between the neighbours of the best
         loss, prices = _loss(replace(problem, deadline=grid), shares, price)
-        best = int(np.argmin(_score(grid, loss, worth, exponent)))
-        grid, price = np.geomspace(grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], FINER), prices[best]
+        best = _best(grid, loss, worth, exponent)
+        grid, price = _around(grid, best), _take(prices, best)
     found = _solve(replace(problem, deadline=grid), shares, price, ROUGH)
-    best = int(np.argmin(_score(grid, found.objective, worth, exponent)))
-    answer = _solve(replace(problem, deadline=grid[best]), shares, found.price[best])
-    return answer if answer.objective < 1 else replace(answer, status=Status.PROGRESS)
+    best = _best(grid, found.objective, worth, exponent)
+    answer = _solve(replace(problem, deadline=_take(grid, best)), shares, _take(found.price, best))
+    lost = (answer.objective >= 1) & (answer.objective < np.inf)
+    status = np.where(to_numpy(lost), np.array(Status.PROGRESS, object), answer.status)
+    return replace(answer, status=status if status.ndim else status.item())
 
 
-def worth_of_progress(problems: Deadline, *, exponent: float = 1.0, shares: NDArray | None = None) -> float:
+def worth_of_progress(problems: Deadline, *, exponent: float = 1.0, shares: Any = None) -> float:
     """mu of (2) [s] from a batch of sampled channels, (S, K) gains; also the mean time that a full round's progress takes."""
-    low, high = _range(problems, shares)
-    usable = np.isfinite(low)
-    grid = _grid(np.where(usable, low, 1.0), np.where(usable, high, 1.0))                              # (J, S)
+    xp, (low, high) = namespace(problems.gain), _range(problems, shares)
+    usable = xp.isfinite(low)
+    grid = _grid(xp.where(usable, low, 1.0), xp.where(usable, high, 1.0))                              # (J, S)
     loss, _ = _loss(replace(problems, deadline=grid), shares)
-    grid, progress = grid[:, usable], _progress(loss, exponent)[:, usable]
+    grid, progress = (to_numpy(v)[:, to_numpy(usable)] for v in (grid, _progress(loss, exponent)))
     if not (progress > 0).any():
         return float("inf")
     mu = float(np.min(np.where(progress > 0, grid, np.inf) / np.maximum(progress, 1e-12)))
@@ -85,42 +88,62 @@ def worth_of_progress(problems: Deadline, *, exponent: float = 1.0, shares: NDAr
     return mu
 
 
-def _solve(problem: Deadline, shares: NDArray | None, price: ArrayLike | None = None, rtol: float = 1e-12) -> Allocation:
+def _solve(problem: Deadline, shares: Any, price: ArrayLike | None = None, rtol: float = 1e-12) -> Allocation:
     return solve_kkt(problem, price=price, rtol=rtol) if shares is None else solve_shares(problem, shares)
 
 
-def _loss(problems: Deadline, shares: NDArray | None, price: ArrayLike | None = None) -> tuple[NDArray, NDArray]:
+def _loss(problems: Deadline, shares: Any, price: ArrayLike | None = None) -> tuple[NDArray, NDArray]:
     """Phi of every row, by its dual value (the gap is a matter of the last device), and the price of the band."""
     if shares is not None:
         found = solve_shares(problems, shares)
         return found.objective, found.price
     rough = search(problems, price, ROUGH, bound=True)
-    return np.where(np.isfinite(rough.dual), rough.dual, np.inf), rough.price
+    xp = namespace(rough.dual)
+    return xp.where(xp.isfinite(rough.dual), rough.dual, xp.inf), rough.price
 
 
-def _range(problem: Deadline, shares: NDArray | None) -> tuple[NDArray, NDArray]:
+def _range(problem: Deadline, shares: Any) -> tuple[NDArray, NDArray]:
     """Deadlines worth trying (...,): from the shortest that is feasible to the one at which nothing is pruned."""
-    low = least_deadline(problem, shares)
-    gentle = np.argmin(np.broadcast_to(problem.noise, problem.shape), axis=-1)
-    unpruned = problem.of(gentle)
+    xp, low = namespace(problem.gain), least_deadline(problem, shares)
+    unpruned = problem.of(xp.argmin(xp.broadcast_to(problem.noise, problem.shape), axis=-1))
     high = least_deadline(replace(unpruned, prune_max=unpruned.prune_min), shares)
-    with np.errstate(invalid="ignore"):
-        return low * (1 + 1e-9), np.where(np.isfinite(high), np.maximum(high, low) * (1 + 1e-9), 16 * low)
+    return low * (1 + 1e-9), xp.where(xp.isfinite(high), xp.maximum(high, low) * (1 + 1e-9), 16 * low)
 
 
 def _grid(low: NDArray, high: NDArray) -> NDArray:
     """Deadlines (J, ...) from low to high (...,), as many as the widest of the ranges needs."""
-    widest = float(np.max(np.log(high / low)))
-    return np.geomspace(low, high, max(int(np.ceil(widest / np.log(STEP))), 2 * FINER))
+    widest = float(namespace(low).max(high / low))
+    return _spaced(low, high, max(int(np.ceil(np.log(widest) / np.log(STEP))), 2 * FINER))
+
+
+def _spaced(low: NDArray, high: NDArray, count: int) -> NDArray:
+    xp, ratio = namespace(low), high / low
+    return xp.stack([low * ratio ** (j / (count - 1)) for j in range(count)], axis=0)
+
+
+def _around(grid: NDArray, best: NDArray) -> NDArray:
+    """A finer grid between the neighbours of the best deadline of each row."""
+    xp, last = namespace(grid), grid.shape[0] - 1
+    return _spaced(_take(grid, xp.clip(best - 1, 0, last)), _take(grid, xp.clip(best + 1, 0, last)), FINER)
+
+
+def _take(values: NDArray, index: NDArray) -> NDArray:
+    """values[index] row by row, (J, ...) at (...,)."""
+    found: NDArray = namespace(values).take_along_axis(values, index[None, ...], axis=0)[0]
+    return found
 
 
 def _progress(loss: NDArray, exponent: float) -> NDArray:
-    return np.power(np.clip(1 - loss, 0.0, 1.0), exponent)
+    found: NDArray = namespace(loss).clip(1 - loss, 0.0, 1.0) ** exponent
+    return found
 
 
-def _score(deadline: NDArray, loss: NDArray, worth: float | None, exponent: float) -> NDArray:
-    progress = _progress(loss, exponent)
-    if worth is not None:
-        value = deadline - worth * progress if np.isfinite(worth) else -progress
-        return np.where(loss < 1, value, np.inf)
-    return np.where(loss < 1, deadline / np.where(loss < 1, progress, 1.0), np.inf)
+def _best(deadline: NDArray, loss: NDArray, worth: float | None, exponent: float) -> NDArray:
+    """Index (...,) of the best of the deadlines (J, ...)."""
+    xp, progress = namespace(loss), _progress(loss, exponent)
+    if worth is None:
+        score = deadline / xp.where(loss < 1, progress, 1.0)
+    else:
+        score = deadline - worth * progress if np.isfinite(worth) else -progress
+    found: NDArray = xp.argmin(xp.where(loss < 1, score, xp.inf), axis=0)
+    return found

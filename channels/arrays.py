@@ -1,0 +1,26 @@
+"""Numpy arrays and torch tensors by one code: the namespace of the array API standard that belongs to the arguments."""
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device, is_array_api_obj, to_device
+from numpy.typing import NDArray
+
+
+def namespace(*values: Any) -> Any:
+    """The namespace of the first array among ``values`` that is not numpy's; numpy's own if there is none."""
+    arrays = [v for v in values if is_array_api_obj(v)]
+    foreign = [v for v in arrays if not isinstance(v, np.ndarray | np.generic)]
+    return array_namespace(*foreign[:1] or arrays[:1] or [np.zeros(0)])
+
+
+def float_arrays(*values: Any) -> tuple[Any, ...]:
+    """The common namespace and each value as an array of float64 in it, on the device of the first foreign one."""
+    xp = namespace(*values)
+    at = next((device(v) for v in values if is_array_api_obj(v) and not isinstance(v, np.ndarray | np.generic)), None)
+    return xp, *(xp.asarray(v, dtype=xp.float64, device=at) for v in values)
+
+
+def to_numpy(values: Any) -> NDArray:
+    """The values on the host as a numpy array."""
+    return np.asarray(to_device(values, "cpu") if is_array_api_obj(values) else values)
