@@ -30,7 +30,7 @@ from channels.rates import LN2, snr_within
 from optim.problem import Deadline
 
 TINY = 1e-100
-CROWDED = 1 - 1e-15       # share of the wide-band limit from which no band is enough
+CROWDED = 1 - 1e-13       # share of the wide-band limit from which no band is enough: a SNR of -97 dB
 
 
 class Least(NamedTuple):
@@ -61,29 +61,27 @@ class LeastBand(NamedTuple):
             heard = xp.where(quality > 0, quality, TINY)
             spare = (problem.energy_budget[..., None] - costs.fixed_energy) * heard
             kept_spare = costs.kept_energy * heard
-        return cls(problem.deadline[..., None, None] - costs.fixed_time, costs.kept_time, costs.fixed_bits * LN2,
+        nats = xp.maximum(costs.fixed_bits * LN2, xp.asarray(TINY, dtype=xp.float64))
+        return cls(problem.deadline[..., None, None] - costs.fixed_time, costs.kept_time, nats,
                    costs.kept_bits * LN2, problem.peak_power[..., None] * quality, spare, kept_spare)
 
     def at(self, ratio: NDArray) -> Least:
-        """Values where some band is enough; elsewhere something large and finite, so that loops need no exceptions."""
+        """Values where some band is enough; elsewhere anything."""
         xp, keep = namespace(ratio), 1 - ratio
-        time = xp.maximum(self.time - keep * self.kept_time, TINY)
-        load = xp.maximum(self.nats + keep * self.kept_nats, TINY)
+        time, load = self.time - keep * self.kept_time, self.nats + keep * self.kept_nats
         energy, drain = self.reach * time, self.reach * self.kept_time                            # Y and -Y' of (1)
         if self.spare is not None and self.kept_spare is not None:
             spare = self.spare - keep * self.kept_spare
             energy, drain = xp.minimum(energy, spare), xp.where(spare < energy, self.kept_spare, drain)
-        energy = xp.maximum(energy, TINY)
-        crowding = xp.clip(load / energy, TINY, CROWDED)
-        snr = xp.maximum(snr_within(xp, crowding), 1e-16)
-        nats = crowding * snr                                                                     # log(1 + z)
-        part = snr / (1 + snr)
-        psi = xp.maximum(nats - part, 1e-30)
+        crowding = xp.minimum(load / energy, CROWDED)
+        snr = snr_within(xp, crowding)
+        nats, part = crowding * snr, snr / (1 + snr)                                              # log(1 + z), sigma
+        psi = nats - part
         m, d, e, f = nats / psi, self.kept_nats / load, drain / energy, self.kept_time / time
         q = d + e
-        band, rise = energy / (snr * time), m * q - e + f                                         # (3)
-        bend = m * (e * e - d * d - q * q * m * part * (1 - m * part) / psi) - e * e + f * f      # of log band
-        return Least(band, band * rise, rise + bend / xp.maximum(rise, TINY))
+        band, rise = energy / (snr * time), m * q - e + f + TINY                                  # (3)
+        bend = m * (e * e - d * d - q * q * part * (1 - m * part) / psi) - e * e + f * f          # rise'
+        return Least(band, band * rise, rise + bend / rise)
 
     def kinks(self) -> tuple[NDArray, ...]:
         """Pruning ratios at which amplifier and budget in (1) take turns, where anybody has a budget."""
@@ -104,12 +102,13 @@ def least_band(problem: Deadline, ratio: NDArray) -> tuple[NDArray, NDArray]:
     ratio = xp.clip(ratio, 0.0, 1.0)
     keep = 1 - ratio
     time, load = least.time - keep * least.kept_time, least.nats + keep * least.kept_nats
-    enough = (time > 0) & (load < CROWDED * least.reach * time) | (load <= 0) & (time > 0)
-    if least.spare is not None:
+    silent = load <= TINY
+    enough = (time > 0) & (silent | (load < CROWDED * least.reach * time))
+    if least.spare is not None and least.kept_spare is not None:
         spare = least.spare - keep * least.kept_spare
-        enough = enough & ((load < CROWDED * spare) | (load <= 0) & (spare >= 0))
-    found = least.at(ratio)
-    silent = load <= 0
+        enough = enough & ((load < CROWDED * spare) | (silent & (spare >= 0)))
+    with np.errstate(all="ignore"):
+        found = least.at(ratio)
     return tuple(xp.where(enough, xp.where(silent, 0.0, v), xp.inf) for v in found[:2])  # type: ignore[return-value]
 
 
@@ -122,9 +121,10 @@ def ratio_range(problem: Deadline) -> tuple[NDArray, NDArray, NDArray]:
     room, per_keep = _power_room(xp, least)
     most = _largest_keep(xp, room, per_keep)
     if least.spare is not None and least.kept_spare is not None:
-        most = xp.minimum(most, _largest_keep(xp, least.spare - least.nats, least.kept_spare + least.kept_nats))
+        most = xp.minimum(most, _largest_keep(xp, least.spare - xp.where(least.nats > TINY, least.nats, 0.0),
+                                           least.kept_spare + least.kept_nats))
     limit = 1 - most
-    silent = (least.nats == 0) & (least.kept_nats == 0)                      # nothing to send: no band just past the limit
+    silent = (least.nats <= TINY) & (least.kept_nats == 0)                      # nothing to send: no band just past the limit
     low = xp.maximum(problem.prune_min, limit)
     low = xp.where(silent & (limit >= problem.prune_min), low + 1e-12, low)
     low, high, pole = xp.broadcast_arrays(low, problem.prune_max, (limit >= problem.prune_min) & ~silent)
@@ -140,7 +140,7 @@ def possible(problem: Deadline) -> NDArray:
 def _power_room(xp: Any, least: LeastBand) -> tuple[NDArray, NDArray]:
     """Slack in infinite band without what is kept, and what each unit of keep ratio takes of it [s]."""
     with np.errstate(over="ignore", divide="ignore"):
-        fixed, kept = (xp.where(nats > 0, nats / xp.where(nats > 0, least.reach, 1.0), 0.0)
+        fixed, kept = (xp.where(nats > TINY, nats / xp.where(nats > TINY, least.reach, 1.0), 0.0)
                        for nats in (least.nats, least.kept_nats))
     return least.time - fixed, least.kept_time + kept
 

@@ -4,7 +4,7 @@ At a price lambda [1/Hz] an option costs a device least at the ratio rho where
 
 .. math:: F(\rho) = \log\lambda + \log|b_{min}'(\rho)| - \log c'(\rho) = 0,                          \tag{1}
 
-with F falling. Its argument here is the *depth* u = log((rho - origin) / reach of the range), in which F is nearly
+F falling. Its argument here is the *depth* u = log((rho - origin) / reach of the range), in which F is nearly
 linear: the origin is the lowest ratio where F has a pole there, and a little below it where F is smooth. Newton's
 steps on (1) are closed (``optim.band``) and start from the answer to the last price; a bracket guards them.
 
@@ -21,16 +21,18 @@ from channels.arrays import float_arrays, namespace
 from optim.band import TINY, LeastBand, possible, ratio_range
 from optim.problem import Deadline
 
-POLE = 1e-16            # share of the range that counts as the pole
-LEAST_RATIO = 1e-30     # below it, slopes are taken at it
-SMOOTH = 0.1            # distance of the origin from the lowest ratio without a pole, over the range
-EXACT = 1e-12           # of F
-STEPS = 8               # Newton's steps before that tolerance loosens, tenfold with each more, and halving sets in
-LOOSEST = 1e-9          # errors in the ratio enter costs squared
+POLE = 1e-16                    # share of the range that counts as the pole
+LEAST_RATIO = 1e-30             # added to a ratio where a cost is asked for its slope
+STEEP, SMOOTH = 4.6, 0.1        # where log c' rises by less over the range, the origin lies so much of the range below it
+EXACT, LOOSE = 1e-12, 1e-8      # tolerances of F; its errors enter the demand as they are, and costs squared
+STEPS = 6                       # Newton's steps before a bracket guards them and the tolerance loosens
+FEW, LONG = 8, 4096             # less than one in so many that are left over of so many are gone on with alone
+NARROW = 1e-14                  # length of a bracket that is a point
+MOST_STEPS = 200
 
 
 class Answer(NamedTuple):
-    """What each option of each device answers to a price, (R, K, O)."""
+    """What options answer to a price, each (N,)."""
 
     depth: NDArray
     pull: NDArray           # F without log(lambda)
@@ -38,7 +40,6 @@ class Answer(NamedTuple):
     ratio: NDArray
     band: NDArray           # [Hz]
     give: NDArray           # d band / d log(lambda) [Hz]
-    loss: NDArray           # phi + c(ratio) [1]; inf where the option is impossible
 
 
 class Kink(NamedTuple):
@@ -50,111 +51,140 @@ class Kink(NamedTuple):
 
 
 class Curves:
-    """The falling curves F of a problem (R, K, O), and where the last price left them."""
+    """The falling curves F of all options of all devices of a problem, N in a row, and where the last price left them."""
 
     def __init__(self, problem: Deadline) -> None:
         self.xp = xp = namespace(problem.gain)
         shape = problem.shape
-        low, high, pole = (xp.broadcast_to(v, shape) for v in ratio_range(problem))
-        self.possible = xp.broadcast_to(possible(problem), shape)
-        self.noise = xp.where(self.possible, problem.noise, xp.inf)
-        self.low, self.pole = xp.where(self.possible, low, 0.5), pole
-        width = xp.where(self.possible, high, 0.5) - self.low
-        self.least, self.pruning = LeastBand.of(problem), problem.pruning
-        first, last = self._slope(self.low), self._slope(self.low + width)
-        offset = xp.where(~pole & (first > 1e-2 * last), SMOOTH * width, 0.0)
+
+        def flat(v: NDArray) -> NDArray:
+            found: NDArray = xp.reshape(xp.broadcast_to(v, shape), (-1,))
+            return found
+
+        able = flat(possible(problem))
+        low, high, self.pole = (flat(v) for v in ratio_range(problem))
+        self.possible = able
+        self.noise, self.pruning = xp.where(able, flat(problem.noise), xp.inf), problem.pruning.each(flat)
+        self.least = LeastBand(*(None if v is None else xp.where(able, flat(v), 1.0)  # type: ignore[arg-type]
+                                 for v in LeastBand.of(problem)))
+        self.low = xp.where(able, low, 0.5)
+        width = xp.where(able, high, 0.5) - self.low
+        smooth = self._log_slope(self.low) > self._log_slope(self.low + width) - STEEP
+        offset = xp.where(smooth & ~self.pole, SMOOTH * width, 0.0)
         self.origin, self.range = self.low - offset, width + offset
         self.shallow = xp.log(xp.maximum(offset / xp.maximum(self.range, TINY), POLE))
-        self.free, self.deep = self._look(self.shallow), self._look(0.0 * self.shallow)
-        self.kinks = [self._kink(ratio) for ratio in (*self.pruning.kinks, *self.least.kinks())]
+        self.free, self.deep = self.look(self.shallow), self.look(0.0 * self.shallow)
+        self.kinks = [self._kink(ratio) for ratio in (*self.pruning.kinks, *map(flat, LeastBand.of(problem).kinks()))]
         self.last: Answer | None = None
 
-    def answer(self, price: NDArray) -> Answer:
-        """Solve (1) at ``price`` (R,), from the answer to the last price on."""
-        xp = self.xp
-        level = xp.log(price)[:, None, None]
-        low, high = self.shallow, 0.0 * self.shallow
-        top = level + self.deep.pull >= 0
-        fixed = top | (level + self.free.pull <= 0)
-        end = xp.where(top, high, low)
-        for kink in self.kinks:
-            before, after = level + kink.before > 0, level + kink.after > 0
-            at = before & ~after & (kink.depth > self.shallow) & (kink.depth < 0)
-            low, high = xp.where(after, xp.maximum(low, kink.depth), low), xp.where(before, high, xp.minimum(high, kink.depth))
-            fixed, end = fixed | at, xp.where(at, kink.depth, end)
-        now = self.last if self.last is not None else self._look(xp.where(fixed, end, self._between(level)))
-        for step in range(200):
+    def part(self, index: Any) -> "Curves":
+        """Some of the curves, with their memory."""
+        part = copy(self)
+        for name in ("possible", "pole", "noise", "low", "origin", "range", "shallow"):
+            setattr(part, name, getattr(self, name)[index])
+        part.pruning = self.pruning.each(lambda v: v[index])
+        part.least = LeastBand(*(None if v is None else v[index] for v in self.least))  # type: ignore[arg-type]
+        part.free, part.deep = (Answer(*(v[index] for v in end)) for end in (self.free, self.deep))
+        part.kinks = [Kink(*(v[index] for v in kink)) for kink in self.kinks]
+        part.last = None if self.last is None else Answer(*(v[index] for v in self.last))
+        return part
+
+    def answer(self, level: NDArray, tolerance: float = EXACT) -> Answer:
+        """Solve (1) at log(lambda) = ``level`` (N,) to the ``tolerance`` on F, from the answer to the last price on."""
+        xp, (low, high, fixed) = self.xp, self._range(level)
+        now = self.last if self.last is not None else self.look(xp.clip(self._between(level), low, high))
+        for _ in range(STEPS):
             miss = level + now.pull
-            right = miss > 0                                             # the root lies to the right
-            low, high = xp.where(right, xp.maximum(low, now.depth), low), xp.where(right, high, xp.minimum(high, now.depth))
-            narrow = high - low <= 1e-14
-            there = xp.abs(miss) <= min(EXACT * 10.0 ** max(step - STEPS, 0), LOOSEST)
-            done = xp.where(fixed, now.depth == end, there | (narrow & (now.depth == high)))
-            if bool(xp.all(done)):
+            left = xp.where(fixed, now.depth != low, xp.abs(miss) > tolerance)
+            count = int(xp.count_nonzero(left))
+            if not count:
                 break
-            trial = now.depth - miss / now.steep
-            good = (trial > low) & (trial < high) if step <= STEPS or step % 2 else xp.zeros_like(right)
-            trial = xp.where(good, trial, xp.where(narrow, high, 0.5 * (low + high)))
-            now = self._look(xp.where(fixed, end, xp.where(done, now.depth, trial)))
+            if FEW * count < left.shape[0] > LONG:
+                return self._finish(now, xp.nonzero(left)[0], level, tolerance, fixed)
+            now = self.look(xp.minimum(xp.maximum(now.depth - miss / now.steep, low), high))
+        else:
+            return self._finish(now, xp.nonzero(left)[0], level, tolerance, fixed)
         self.last = now = now._replace(give=xp.where(fixed, 0.0, now.give))
         return now
 
-    def rows(self, index: Any) -> "Curves":
-        """The curves of some rows, with their memory."""
-        part, xp, shape = copy(self), self.xp, self.low.shape
+    def loss(self, answer: Answer) -> NDArray:
+        """phi + c(ratio) [1] of an answer; inf where the option is impossible."""
+        found: NDArray = self.noise + self.pruning.value(answer.ratio)
+        return found
 
-        def cut(v: NDArray) -> NDArray:
-            found: NDArray = xp.broadcast_to(v, shape)[index]
-            return found
+    def look(self, depth: NDArray) -> Answer:
+        """Everything at a ``depth`` (N,)."""
+        xp = self.xp
+        span = self.range * xp.exp(depth)
+        ratio = self.origin + span
+        least = self.least.at(ratio)
+        pull = xp.log(least.relief) - self._log_slope(ratio)
+        steep = xp.minimum(-(least.growth + self.pruning.bend(ratio + LEAST_RATIO)) * span, -TINY)
+        return Answer(depth, pull, steep, ratio, least.band, least.relief * span / steep)
 
-        for name in ("possible", "noise", "low", "pole", "origin", "range", "shallow"):
-            setattr(part, name, cut(getattr(self, name)))
-        part.least = LeastBand(*(None if v is None else cut(v) for v in self.least))  # type: ignore[arg-type]
-        part.pruning = self.pruning.each(cut)
-        part.free, part.deep = (Answer(*map(cut, v)) for v in (self.free, self.deep))
-        part.last = None if self.last is None else Answer(*map(cut, self.last))
-        part.kinks = [Kink(*map(cut, v)) for v in self.kinks]
-        return part
+    def _range(self, level: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+        """Depths between which the root lies, and where they are one: at an end, or at a kink."""
+        xp, end = self.xp, 0.0 * self.shallow
+        low = xp.where(level + self.deep.pull >= 0, end, self.shallow)
+        high = xp.where(level + self.free.pull <= 0, self.shallow, end)
+        for kink in self.kinks:
+            low = xp.where(level + kink.before > 0, xp.maximum(low, kink.depth), low)
+            high = xp.where(level + kink.after > 0, high, xp.minimum(high, kink.depth))
+        high = xp.maximum(low, high)
+        return low, high, low >= high
 
     def _between(self, level: NDArray) -> NDArray:
         """Where a straight line between the ends crosses zero."""
-        xp = self.xp
-        fall = xp.maximum(self.free.pull - self.deep.pull, TINY)
-        found: NDArray = self.shallow * (1 - xp.clip((level + self.free.pull) / fall, 0.0, 1.0))
+        fall = self.xp.maximum(self.free.pull - self.deep.pull, TINY)
+        found: NDArray = self.shallow * (1 - (level + self.free.pull) / fall)
         return found
 
-    def _slope(self, ratio: NDArray) -> NDArray:
-        found: NDArray = self.xp.maximum(self.pruning.slope(self.xp.maximum(ratio, LEAST_RATIO)), TINY)
-        return found
+    def _finish(self, now: Answer, index: NDArray, level: NDArray, tolerance: float, fixed: NDArray) -> Answer:
+        """Those that Newton's steps left over, with a bracket."""
+        rest = self.part(index)._guarded(Answer(*(v[index] for v in now)), level[index], tolerance)
+        whole = [self.xp.asarray(v, copy=True) for v in now]
+        for values, mended in zip(whole, rest, strict=True):
+            values[index] = mended
+        self.last = now = Answer(*whole)._replace(give=self.xp.where(fixed, 0.0, whole[-1]))
+        return now
 
-    def _look(self, depth: NDArray) -> Answer:
-        xp = self.xp
-        span = self.range * xp.exp(depth)
-        ratio = xp.where((depth <= self.shallow) & ~self.pole, self.low, self.origin + span)
-        least = self.least.at(ratio)
-        pull = xp.log(xp.maximum(least.relief, TINY)) - xp.log(self._slope(ratio))
-        bend = self.pruning.bend(xp.maximum(ratio, LEAST_RATIO))
-        steep = xp.minimum(-(least.growth + bend) * span, -TINY)
-        return Answer(depth, pull, steep, ratio, least.band, least.relief * span / steep, self.noise + self.pruning.value(ratio))
+    def _guarded(self, now: Answer, level: NDArray, tolerance: float) -> Answer:
+        xp, (low, high, _) = self.xp, self._range(level)
+        for step in range(MOST_STEPS):
+            miss = level + now.pull
+            right = miss > 0                                             # the root lies to the right
+            low, high = xp.where(right, xp.maximum(low, now.depth), low), xp.where(right, high, xp.minimum(high, now.depth))
+            narrow = high - low <= NARROW
+            there = xp.abs(miss) <= min(tolerance * 10.0 ** max(step - STEPS, 0), LOOSE)
+            done = (there & ~narrow) | (narrow & (now.depth == high))
+            if bool(xp.all(done)):
+                break
+            trial = now.depth - miss / now.steep
+            good = (trial > low) & (trial < high) & (step % 2 == 0 or step < STEPS)
+            trial = xp.where(good, trial, xp.where(narrow, high, 0.5 * (low + high)))
+            now = self.look(xp.where(done, now.depth, trial))
+        return now
+
+    def _log_slope(self, ratio: NDArray) -> NDArray:
+        return self.pruning.log_slope(ratio + LEAST_RATIO)
 
     def _kink(self, ratio: NDArray) -> Kink:
         xp = self.xp
-        inside = xp.where((ratio > self.low) & (ratio < self.origin + self.range), ratio, self.low)
-        sides = [xp.log(xp.maximum(self.least.at(v).relief, TINY)) - xp.log(self._slope(v))
-                 for v in (inside * (1 - 1e-12), inside * (1 + 1e-12))]
-        depth = xp.log(xp.maximum((inside - self.origin) / xp.maximum(self.range, TINY), POLE))
-        return Kink(xp.where(inside > self.low, depth, self.shallow), *sides)
+        inside = (ratio > self.low) & (ratio < self.origin + self.range)
+        ratio = xp.where(inside, ratio, self.low)
+        before, after = (xp.log(self.least.at(v).relief) - self._log_slope(v) for v in (ratio * (1 - 1e-12), ratio * (1 + 1e-12)))
+        depth = xp.log(xp.maximum((ratio - self.origin) / xp.maximum(self.range, TINY), POLE))
+        none = xp.zeros_like(depth)
+        return Kink(xp.where(inside, depth, self.shallow), xp.where(inside, before, none + xp.inf),
+                    xp.where(inside, after, none + xp.inf))
 
 
 def cheapest(problem: Deadline, price: ArrayLike) -> NDArray:
     """Least cost [1] of each option at ``price`` (...,) [1/Hz], its rent of the band included, (..., K, O)."""
     xp, rent = float_arrays(price, problem.gain)[:2]
+    rent = xp.reshape(xp.broadcast_to(rent[..., None, None], problem.shape), (-1,))
     with np.errstate(all="ignore"):
-        flat = Curves(problem.rows(slice(None)))
-        rent = xp.reshape(xp.broadcast_to(rent, problem.shape[:-2]), (-1,))
-        found = xp.where((rent > 0)[:, None, None], _cost(flat.answer(xp.maximum(rent, TINY)), rent), _cost(flat.free, rent))
-    return xp.reshape(found, problem.shape)
-
-
-def _cost(answer: Answer, price: NDArray) -> NDArray:
-    return answer.loss + price[:, None, None] * answer.band
+        curves = Curves(problem)
+        paid = curves.answer(xp.log(xp.maximum(rent, TINY)))
+        costs = xp.where(rent > 0, curves.loss(paid) + rent * paid.band, curves.loss(curves.free))
+    return xp.reshape(costs, problem.shape)

@@ -4,15 +4,18 @@ Summed over devices the demand falls with the price lambda, smoothly but for jum
 the dual value q(lambda) = sum_k min_o cost - lambda B is concave with slope (demand - B).
 """
 
-from typing import Any, NamedTuple
+from copy import copy
+from typing import NamedTuple
 
 from numpy.typing import NDArray
 
 from channels.arrays import namespace
-from optim.curves import Answer, Curves
+from optim.curves import EXACT, LOOSE, Answer, Curves
 from optim.problem import Deadline
 
 BLOCK = 1 << 14      # entries (device, option) that are worked on at a time: their arrays fit the cache
+
+FITS = 1e-4          # excess of the demand below which it counts as nearly fitting
 
 
 class Point(NamedTuple):
@@ -35,53 +38,68 @@ class Market:
     def __init__(self, problem: Deadline) -> None:
         rows, devices, options = problem.shape
         self.xp = xp = namespace(problem.gain)
-        self.band = xp.broadcast_to(problem.band, (rows,))
+        self.band, self.options = xp.broadcast_to(problem.band, (rows,)), options
         size = max(BLOCK // options, 1) if rows == 1 else devices
         parts = [slice(first, first + size) for first in range(0, devices, size)]
         self.blocks = [Curves(problem if len(parts) == 1 else problem.devices(part)) for part in parts]
 
-    def rows(self, index: Any) -> "Market":
+    def rows(self, index: NDArray) -> "Market":
         """The market of some rows."""
-        part = object.__new__(Market)
-        part.xp, part.band, part.blocks = self.xp, self.band[index], [block.rows(index) for block in self.blocks]
+        part, xp = copy(self), self.xp
+        entries = xp.reshape(xp.arange(self.blocks[0].low.shape[0]), (self.band.shape[0], -1))
+        part.band = self.band[index]
+        part.blocks = [block.part(xp.reshape(entries[index], (-1,))) for block in self.blocks] if len(entries) > 1 else self.blocks
         return part
 
     def at(self, price: NDArray) -> Point:
-        """The market at a positive price (R,) [1/Hz]."""
-        return self._sum(price, [block.answer(price) for block in self.blocks])
+        """The market at a positive price (R,) [1/Hz]: exact where the band nearly fits, nearly exact elsewhere."""
+        point = self._sum(price, LOOSE)
+        return self._sum(price, EXACT) if bool(self.xp.any(self.xp.abs(point.excess) < FITS)) else point
 
     def free(self) -> Point:
         """The market where the band costs nothing."""
-        return self._sum(0.0 * self.band, [block.free for block in self.blocks])
+        none = 0.0 * self.band
+        return self._point(none, [self._choose(none, block, block.free) for block in self.blocks])
 
     def possible(self) -> NDArray:
         """Rows (R,) for which the band is enough if all devices prune as far as they may."""
-        xp = self.xp
-        need = sum(xp.sum(xp.min(xp.where(b.possible, b.deep.band, xp.inf), axis=-1), axis=-1) for b in self.blocks)
+        xp, need = self.xp, 0.0 * self.band
+        for block in self.blocks:
+            each = xp.min(self._table(xp.where(block.possible, block.deep.band, xp.inf)), axis=-1)
+            need = need + xp.sum(each, axis=-1)
         fits: NDArray = need <= self.band
         return fits
 
-    def _sum(self, price: NDArray, answers: list[Answer]) -> Point:
+    def _sum(self, price: NDArray, tolerance: float) -> Point:
+        xp, parts = self.xp, []
+        for block in self.blocks:
+            each = block.low.shape[0] // price.shape[0]
+            level = xp.reshape(xp.broadcast_to(xp.log(price)[:, None], (price.shape[0], each)), (-1,))
+            parts.append(self._choose(price, block, block.answer(level, tolerance)))
+        return self._point(price, parts)
+
+    def _table(self, values: NDArray) -> NDArray:
+        found: NDArray = self.xp.reshape(values, (self.band.shape[0], -1, self.options))
+        return found
+
+    def _choose(self, price: NDArray, block: Curves, answer: Answer) -> tuple[NDArray, ...]:
+        """The cheapest option of each device (R, K), and what it gets there; of equals the one that asks for least."""
         xp = self.xp
-        parts = [_choose(xp, price, answer) for answer in answers]
-        option, ratio, band, loss, give = (v[0] if len(v) == 1 else xp.concat(v, axis=1) for v in zip(*parts, strict=True))
+        ratio, band, give, loss = (self._table(v) for v in (answer.ratio, answer.band, answer.give, block.loss(answer)))
+        if self.options == 1:
+            return xp.zeros_like(band[..., 0], dtype=xp.int64), ratio[..., 0], band[..., 0], give[..., 0], loss[..., 0]
+        cost = loss + price[:, None, None] * band
+        tied = cost <= xp.min(cost, axis=-1, keepdims=True) * (1 + 1e-14)
+        option = xp.argmin(xp.where(tied, band, xp.inf), axis=-1)[..., None]
+        return option[..., 0], *(xp.take_along_axis(v, option, axis=-1)[..., 0] for v in (ratio, band, give, loss))
+
+    def _point(self, price: NDArray, parts: list[tuple[NDArray, ...]]) -> Point:
+        xp = self.xp
+        option, ratio, band, give, loss = (v[0] if len(v) == 1 else xp.concat(v, axis=1) for v in zip(*parts, strict=True))
         demand = xp.sum(band, axis=1)
         dual = xp.sum(loss, axis=1) + price * (demand - self.band)
         return Point(price, xp.log(demand / self.band), xp.sum(give, axis=1) / demand, demand - self.band, dual,
                      option, ratio, band, loss)
-
-
-def _choose(xp: Any, price: NDArray, answer: Answer) -> tuple[NDArray, ...]:
-    """The cheapest option of each device (R, K), and what it gets there; of equals the one that asks for least."""
-    if answer.band.shape[-1] == 1:
-        return xp.zeros_like(answer.band[..., 0], dtype=xp.int64), *(
-            v[..., 0] for v in (answer.ratio, answer.band, answer.loss, answer.give))
-    cost = answer.loss + price[:, None, None] * answer.band
-    tied = cost <= xp.min(cost, axis=-1, keepdims=True) * (1 + 1e-14)
-    option = xp.argmin(xp.where(tied, answer.band, xp.inf), axis=-1)
-    index = option[..., None]
-    return option, *(xp.take_along_axis(v, index, axis=-1)[..., 0]
-                     for v in (answer.ratio, answer.band, answer.loss, answer.give))
 
 
 def where(condition: NDArray, yes: Point, no: Point) -> Point:

@@ -1,7 +1,7 @@
 """The price of the band: one search over it makes the devices' answers fit (``optim.market``).
 
-Newton's steps find the root of a smooth demand; where devices change their option, secants and the tangents of the dual
-value do, for the two tangents meet exactly at its kink. A bracket guards both.
+Newton's steps find the root of a smooth demand; where a device changes its option the tangents of the dual value do, for the
+two meet exactly at its kink. A bracket guards both.
 """
 
 from collections.abc import Callable
@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from channels.arrays import float_arrays, namespace
 from optim.market import BLOCK, Market, Point, where
 from optim.problem import Deadline
-from optim.roots import anderson_bjorck
 
 STRETCH = 1.0             # by which log(price) grows first where Newton's step is of no use; doubled each time
 FARTHEST = 12.0           # largest step of log(price)
+CLOSE, BEYOND = 8.0, 3.0   # a bracket longer than so many Newton's steps is closed from so many steps beyond
 MOST_STEPS = 300
 
 
@@ -76,8 +76,6 @@ class Bracket(NamedTuple):
     high: NDArray             # log(price) where it does, inf before one is known
     below: Point
     above: Point
-    heavy: NDArray            # weights of the two ends for the secant (R, 2)
-    side: NDArray             # on which side the last price lay: 1 below the root, -1 above, 0 at first
     width: NDArray            # of the bracket three steps ago
     stretch: NDArray          # next step where nothing better is known
 
@@ -87,11 +85,9 @@ class Bracket(NamedTuple):
     def narrowed(self, point: Point) -> "Bracket":
         """With one more price looked at."""
         xp, y, short = namespace(point.price), namespace(point.price).log(point.price), point.excess > 0
-        heavy = anderson_bjorck(short, self.side, point.excess, self.below.excess, self.above.excess,
-                                self.heavy[:, 0], self.heavy[:, 1])
         return self._replace(
             low=xp.where(short, y, self.low), high=xp.where(short, self.high, y), below=where(short, point, self.below),
-            above=where(short, self.above, point), heavy=xp.stack(heavy, axis=1), side=xp.where(short, 1.0, -1.0),
+            above=where(short, self.above, point),
             stretch=xp.minimum(2 * self.stretch, FARTHEST))
 
     def done(self, rtol: float, bound: bool) -> tuple[NDArray, NDArray, NDArray]:
@@ -106,19 +102,27 @@ class Bracket(NamedTuple):
         fits = (self.high < xp.inf) & (above.excess >= -rtol)
         return fits | both & close & (kinked | bound) | (self.high - self.low <= 1e-14), kinked, meet
 
-    def trial(self, point: Point, rtol: float, kinked: NDArray, meet: NDArray, step: int) -> tuple["Bracket", NDArray]:
-        """The next price: Newton's, or by secant and tangents in turn where a device changes its option; guarded."""
-        xp, y = namespace(self.low), namespace(self.low).log(point.price)
-        newton = y - xp.clip((point.excess + 0.5 * rtol) / point.fall, -FARTHEST, FARTHEST)
-        secant = self.high - self.heavy[:, 1] * (self.high - self.low) / (self.heavy[:, 1] - self.heavy[:, 0])
-        trial = xp.where(kinked, xp.log(meet) if step % 2 else secant, newton)
-        both, gone = (self.low > -xp.inf) & (self.high < xp.inf), self
-        slow = xp.zeros_like(both)
+    def trial(self, rtol: float, kinked: NDArray, meet: NDArray, step: int) -> tuple["Bracket", NDArray]:
+        """The next price, guarded: Newton's from the nearer end; in turn with it, where a device changes its option, a step
+        beyond the root that brings the farther end near, or where the tangents of the dual meet."""
+        xp = namespace(self.low)
+        both = (self.low > -xp.inf) & (self.high < xp.inf)
+        nearer = (self.low == -xp.inf) | (both & (xp.abs(self.above.excess) <= xp.abs(self.below.excess)))
+        near = where(nearer, self.above, self.below)
+        y, length = xp.log(near.price), self.high - self.low
+        move = xp.clip(-(near.excess + 0.5 * rtol) / near.fall, -FARTHEST, FARTHEST)
+        trial = y + move
+        if step % 3 == 0:
+            trial = xp.where(kinked, xp.where(CLOSE * xp.abs(move) < length, y + BEYOND * move, xp.log(meet)), trial)
+        if step % 3 == 1:
+            secant = self.high - self.above.excess * length / (self.above.excess - self.below.excess)
+            trial = xp.where(kinked, secant, trial)
+        slow, gone = xp.zeros_like(both), self
         if step % 3 == 2:
-            slow = both & (self.high - self.low > 0.5 * self.width)
-            gone = self._replace(width=self.high - self.low)
+            slow = both & (length > 0.5 * self.width)
+            gone = self._replace(width=length)
         good = (trial > self.low) & (trial < self.high) & ~slow
-        away = xp.where(both, 0.5 * (self.low + self.high), y + xp.where(point.excess > 0, self.stretch, -self.stretch))
+        away = xp.where(both, 0.5 * (self.low + self.high), y + xp.where(nearer, -self.stretch, self.stretch))
         return gone, xp.exp(xp.where(good, trial, away))
 
 
@@ -126,8 +130,7 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
     """Search one block of rows (R, K, O); rows that are done drop out once they are half of those that are left."""
     xp, market = namespace(price), Market(problem)
     free, feasible, none = market.free(), market.possible(), xp.zeros_like(price)
-    bracket = Bracket(none - xp.inf, none + xp.inf, free, free, xp.stack([free.excess, none - xp.inf], axis=1), none,
-                      none + xp.inf, none + STRETCH)
+    bracket = Bracket(none - xp.inf, none + xp.inf, free, free, none + xp.inf, none + STRETCH)
     done, left, out = (free.excess <= 0) | ~feasible, xp.arange(price.shape[0]), []
     for step in range(MOST_STEPS):
         if bool(xp.all(done)) or 2 * int(xp.count_nonzero(done)) > done.shape[0] or not step and bool(xp.any(done)):
@@ -140,7 +143,7 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
         point = market.at(price)
         bracket = bracket.narrowed(point)
         done, kinked, meet = bracket.done(rtol, bound)
-        bracket, trial = bracket.trial(point, rtol, kinked, meet, step)
+        bracket, trial = bracket.trial(rtol, kinked, meet, step)
         price = xp.where(done, price, trial)
     else:
         out.append((left, bracket, feasible, MOST_STEPS))

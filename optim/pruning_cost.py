@@ -5,7 +5,7 @@ the expression. Arrays are numpy's or torch's (float64).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,8 +26,8 @@ class PruningCost(Protocol):
         """Cost at ``ratio`` (..., K, O)."""
         ...
 
-    def slope(self, ratio: NDArray) -> NDArray:
-        """Derivative at ``ratio`` (..., K, O); any value between the one-sided ones at a kink."""
+    def log_slope(self, ratio: NDArray) -> NDArray:
+        """Logarithm of the derivative at ``ratio`` (..., K, O) > 0; of the right one at a kink."""
         ...
 
     def bend(self, ratio: NDArray) -> NDArray:
@@ -49,6 +49,7 @@ class PowerLaw:
 
     scale: Any
     exponent: Any = 1.0
+    _steepness: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         xp, scale, exponent = float_arrays(self.scale, self.exponent)
@@ -58,6 +59,7 @@ class PowerLaw:
             raise ValueError(f"exponent of a pruning cost must be at least 1 (convex) [1], got {self.exponent}")
         object.__setattr__(self, "scale", scale)
         object.__setattr__(self, "exponent", exponent)
+        object.__setattr__(self, "_steepness", xp.log(scale * exponent))
 
     @property
     def kinks(self) -> tuple[float, ...]:
@@ -66,8 +68,8 @@ class PowerLaw:
     def value(self, ratio: NDArray) -> NDArray:
         return self.scale * ratio**self.exponent
 
-    def slope(self, ratio: NDArray) -> NDArray:
-        return self.scale * self.exponent * ratio ** (self.exponent - 1)
+    def log_slope(self, ratio: NDArray) -> NDArray:
+        return self._steepness + (self.exponent - 1) * namespace(ratio).log(ratio)
 
     def bend(self, ratio: NDArray) -> NDArray:
         return (self.exponent - 1) / ratio
@@ -122,9 +124,9 @@ class PiecewiseLinear:
         lines = [slope * (ratio - knot) + self.heights[..., j] for j, (knot, slope) in enumerate(self._lines())]
         return self._most(lines)
 
-    def slope(self, ratio: NDArray) -> NDArray:
+    def log_slope(self, ratio: NDArray) -> NDArray:
         xp = namespace(self.heights, ratio)
-        return self._most([xp.where(ratio >= knot, slope, 0.0) for knot, slope in self._lines()])
+        return xp.log(self._most([xp.where(ratio >= knot, slope, 0.0) for knot, slope in self._lines()]))
 
     def bend(self, ratio: NDArray) -> NDArray:
         return 0.0 * ratio
