@@ -24,7 +24,7 @@ from optim.problem import Deadline
 POLE = 1e-16                    # share of the range that counts as the pole
 LEAST_RATIO = 1e-30             # added to a ratio where a cost is asked for its slope
 STEEP, SMOOTH = 4.6, 0.1        # where log c' rises by less over the range, the origin lies so much of the range below it
-EXACT, LOOSE = 1e-12, 1e-8      # tolerances of F; its errors enter the demand as they are, and costs squared
+EXACT, LOOSE, NOISE = 1e-12, 3e-7, 1e-8     # tolerances of F; its errors enter the demand as they are, and costs squared
 STEPS = 6                       # Newton's steps before a bracket guards them and the tolerance loosens
 FEW, LONG = 8, 4096             # less than one in so many that are left over of so many are gone on with alone
 NARROW = 1e-14                  # length of a bracket that is a point
@@ -51,14 +51,17 @@ class Kink(NamedTuple):
 
 
 class Curves:
-    """The falling curves F of all options of all devices of a problem, N in a row, and where the last price left them."""
+    """The falling curves F of all options of all devices of a problem, and where the last price left them.
+
+    N in a row, option after option: in the order (O, ..., K).
+    """
 
     def __init__(self, problem: Deadline) -> None:
         self.xp = xp = namespace(problem.gain)
         shape = problem.shape
 
         def flat(v: NDArray) -> NDArray:
-            found: NDArray = xp.reshape(xp.broadcast_to(v, shape), (-1,))
+            found: NDArray = xp.reshape(xp.moveaxis(xp.broadcast_to(v, shape), -1, 0), (-1,))
             return found
 
         able = flat(possible(problem))
@@ -73,7 +76,7 @@ class Curves:
         offset = xp.where(smooth & ~self.pole, SMOOTH * width, 0.0)
         self.origin, self.range = self.low - offset, width + offset
         self.shallow = xp.log(xp.maximum(offset / xp.maximum(self.range, TINY), POLE))
-        self.free, self.deep = self.look(self.shallow), self.look(0.0 * self.shallow)
+        self.free, self.deep = self._snapped(self.look(self.shallow)), self.look(0.0 * self.shallow)
         self.kinks = [self._kink(ratio) for ratio in (*self.pruning.kinks, *map(flat, LeastBand.of(problem).kinks()))]
         self.last: Answer | None = None
 
@@ -90,7 +93,7 @@ class Curves:
         return part
 
     def answer(self, level: NDArray, tolerance: float = EXACT) -> Answer:
-        """Solve (1) at log(lambda) = ``level`` (N,) to the ``tolerance`` on F, from the answer to the last price on."""
+        """Solve (1) at log(lambda) = ``level``, (N,) or (1,), to the ``tolerance`` on F, from the answer to the last price on."""
         xp, (low, high, fixed) = self.xp, self._range(level)
         now = self.last if self.last is not None else self.look(xp.clip(self._between(level), low, high))
         for _ in range(STEPS):
@@ -104,7 +107,7 @@ class Curves:
             now = self.look(xp.minimum(xp.maximum(now.depth - miss / now.steep, low), high))
         else:
             return self._finish(now, xp.nonzero(left)[0], level, tolerance, fixed)
-        self.last = now = now._replace(give=xp.where(fixed, 0.0, now.give))
+        self.last = now = self._snapped(now)._replace(give=xp.where(fixed, 0.0, now.give))
         return now
 
     def loss(self, answer: Answer) -> NDArray:
@@ -141,12 +144,18 @@ class Curves:
 
     def _finish(self, now: Answer, index: NDArray, level: NDArray, tolerance: float, fixed: NDArray) -> Answer:
         """Those that Newton's steps left over, with a bracket."""
-        rest = self.part(index)._guarded(Answer(*(v[index] for v in now)), level[index], tolerance)
+        level = level if level.shape[0] == 1 else level[index]
+        rest = self.part(index)._guarded(Answer(*(v[index] for v in now)), level, tolerance)
         whole = [self.xp.asarray(v, copy=True) for v in now]
         for values, mended in zip(whole, rest, strict=True):
             values[index] = mended
-        self.last = now = Answer(*whole)._replace(give=self.xp.where(fixed, 0.0, whole[-1]))
+        self.last = now = self._snapped(Answer(*whole))._replace(give=self.xp.where(fixed, 0.0, whole[-1]))
         return now
+
+    def _snapped(self, answer: Answer) -> Answer:
+        """With the lowest ratio itself at its depth, which the exponential misses by its rounding."""
+        lowest = (answer.depth == self.shallow) & ~self.pole
+        return answer._replace(ratio=self.xp.where(lowest, self.low, answer.ratio))
 
     def _guarded(self, now: Answer, level: NDArray, tolerance: float) -> Answer:
         xp, (low, high, _) = self.xp, self._range(level)
@@ -155,7 +164,7 @@ class Curves:
             right = miss > 0                                             # the root lies to the right
             low, high = xp.where(right, xp.maximum(low, now.depth), low), xp.where(right, high, xp.minimum(high, now.depth))
             narrow = high - low <= NARROW
-            there = xp.abs(miss) <= min(tolerance * 10.0 ** max(step - STEPS, 0), LOOSE)
+            there = xp.abs(miss) <= max(tolerance, min(EXACT * 10.0 ** max(step - STEPS, 0), NOISE))
             done = (there & ~narrow) | (narrow & (now.depth == high))
             if bool(xp.all(done)):
                 break
@@ -182,9 +191,10 @@ class Curves:
 def cheapest(problem: Deadline, price: ArrayLike) -> NDArray:
     """Least cost [1] of each option at ``price`` (...,) [1/Hz], its rent of the band included, (..., K, O)."""
     xp, rent = float_arrays(price, problem.gain)[:2]
-    rent = xp.reshape(xp.broadcast_to(rent[..., None, None], problem.shape), (-1,))
+    *rows, devices, options = problem.shape
+    rent = xp.reshape(xp.broadcast_to(rent[None, ..., None], (options, *rows, devices)), (-1,))
     with np.errstate(all="ignore"):
         curves = Curves(problem)
         paid = curves.answer(xp.log(xp.maximum(rent, TINY)))
         costs = xp.where(rent > 0, curves.loss(paid) + rent * paid.band, curves.loss(curves.free))
-    return xp.reshape(costs, problem.shape)
+    return xp.moveaxis(xp.reshape(costs, (options, *rows, devices)), 0, -1)

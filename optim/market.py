@@ -4,8 +4,7 @@ Summed over devices the demand falls with the price lambda, smoothly but for jum
 the dual value q(lambda) = sum_k min_o cost - lambda B is concave with slope (demand - B).
 """
 
-from copy import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -13,8 +12,8 @@ from channels.arrays import namespace
 from optim.curves import EXACT, LOOSE, Answer, Curves
 from optim.problem import Deadline
 
-BLOCK = 1 << 14      # entries (device, option) that are worked on at a time: their arrays fit the cache
-
+BLOCK = 1 << 15      # entries (device, option) that are worked on at a time: their arrays fit the cache
+TIE = 1e-14          # relative difference of costs that are equal
 FITS = 1e-4          # excess of the demand below which it counts as nearly fitting
 
 
@@ -32,24 +31,87 @@ class Point(NamedTuple):
     loss: NDArray
 
 
+class Block(NamedTuple):
+    """Some devices of R rows, with O options each: curves in the order (O, R, K)."""
+
+    curves: Curves
+    shape: tuple[int, int, int]
+    name: NDArray | None = None      # (K,) the only option that is left, where O = 1
+
+    def answer(self, price: NDArray, tolerance: float) -> Answer:
+        """What the options answer to prices (R,)."""
+        xp, (_, rows, devices) = namespace(price), self.shape
+        level = xp.log(price)
+        if rows > 1:
+            level = xp.reshape(xp.broadcast_to(level[None, :, None], (self.shape[0], rows, devices)), (-1,))
+        return self.curves.answer(level, tolerance)
+
+    def chosen(self, price: NDArray, answer: Answer) -> tuple[NDArray, ...]:
+        """The cheapest option of each device (R, K), and what it gets there; of equals the one that asks for least."""
+        xp = namespace(price)
+        columns = [xp.reshape(v, self.shape) for v in (answer.ratio, answer.band, answer.give, self.curves.loss(answer))]
+        best = tuple(v[0] for v in columns)
+        option = xp.zeros(best[0].shape, dtype=xp.int64) if self.name is None else self.name[None, :]
+        cost = best[3] + price[:, None] * best[1]
+        for number in range(1, self.shape[0]):
+            rival = tuple(v[number] for v in columns)
+            other = rival[3] + price[:, None] * rival[1]
+            wins = (other < cost * (1 - TIE)) | ((other <= cost * (1 + TIE)) & (rival[1] < best[1]))
+            best = tuple(xp.where(wins, new, old) for new, old in zip(rival, best, strict=True))
+            option, cost = xp.where(wins, number, option), xp.where(wins, other, cost)
+        return option, *best
+
+    def rows(self, index: NDArray) -> "Block":
+        xp, (options, rows, devices) = namespace(index), self.shape
+        entries = xp.reshape(xp.arange(options * rows * devices), self.shape)[:, index, :]
+        return Block(self.curves.part(xp.reshape(entries, (-1,))), (options, index.shape[0], devices), self.name)
+
+    def split(self, price: NDArray, lowest: NDArray, least: NDArray, option: NDArray) -> tuple["Block", "Block", NDArray, NDArray]:
+        """Devices whose option is sure and those whose is not, and who they are (K,), for one row.
+
+        The cost of an option is concave in the price and rises with it. Where at the ``lowest`` price it is, by a chord from
+        the last price, above what the device pays ``least`` (K,) at the highest, the option cannot win between them.
+        """
+        xp, (options, _, devices), answer = namespace(price), self.shape, self.curves.last
+        assert answer is not None
+        far = lowest / price
+        cost = far * (self.curves.loss(answer) + price * answer.band) + (1 - far) * self.curves.loss(self.curves.free)
+        alive = xp.count_nonzero(xp.reshape(cost, (options, devices)) <= least * (1 + TIE), axis=0)
+        sure, torn = xp.nonzero(alive <= 1)[0], xp.nonzero(alive > 1)[0]
+        entries = xp.reshape(xp.arange(options * devices), (options, devices))
+        mine = option[sure] * devices + sure
+        return (Block(self.curves.part(mine), (1, 1, sure.shape[0]), option[sure]),
+                Block(self.curves.part(xp.reshape(entries[:, torn], (-1,))), (options, 1, torn.shape[0])), sure, torn)
+
+
 class Market:
     """R rows of devices that answer to prices; a long row is worked on in blocks of devices."""
 
-    def __init__(self, problem: Deadline) -> None:
+    def __init__(self, band: NDArray, blocks: list[Block], order: NDArray | None = None) -> None:
+        self.band, self.blocks, self.xp = band, blocks, namespace(band)
+        self.order = order               # (K,) places of the devices after a split
+
+    @classmethod
+    def of(cls, problem: Deadline) -> "Market":
         rows, devices, options = problem.shape
-        self.xp = xp = namespace(problem.gain)
-        self.band, self.options = xp.broadcast_to(problem.band, (rows,)), options
         size = max(BLOCK // options, 1) if rows == 1 else devices
-        parts = [slice(first, first + size) for first in range(0, devices, size)]
-        self.blocks = [Curves(problem if len(parts) == 1 else problem.devices(part)) for part in parts]
+        parts = [problem if size >= devices else problem.devices(slice(first, first + size)) for first in range(0, devices, size)]
+        band = namespace(problem.gain).broadcast_to(problem.band, (rows,))
+        return cls(band, [Block(Curves(part), (options, rows, part.shape[-2])) for part in parts])
 
     def rows(self, index: NDArray) -> "Market":
         """The market of some rows."""
-        part, xp = copy(self), self.xp
-        entries = xp.reshape(xp.arange(self.blocks[0].low.shape[0]), (self.band.shape[0], -1))
-        part.band = self.band[index]
-        part.blocks = [block.part(xp.reshape(entries[index], (-1,))) for block in self.blocks] if len(entries) > 1 else self.blocks
-        return part
+        return Market(self.band[index], [block.rows(index) for block in self.blocks] if self.band.shape[0] > 1 else self.blocks)
+
+    def split(self, last: Point, below: Point, above: Point) -> "Market":
+        """The market of one row, ``last`` looked at from one of two ends, without options that cannot win between them."""
+        xp, least, parts, first = self.xp, (above.loss + above.price[:, None] * above.band)[0], [], 0
+        for block in self.blocks:
+            here = slice(first, first + block.shape[2])
+            parts.append((first, block.split(last.price, below.price, least[here], last.option[0, here])))
+            first = here.stop
+        order = xp.concat([first + who for first, part in parts for who in part[2:]])
+        return Market(self.band, [block for _, part in parts for block in part[:2] if block.shape[2]], xp.argsort(order))
 
     def at(self, price: NDArray) -> Point:
         """The market at a positive price (R,) [1/Hz]: exact where the band nearly fits, nearly exact elsewhere."""
@@ -59,43 +121,26 @@ class Market:
     def free(self) -> Point:
         """The market where the band costs nothing."""
         none = 0.0 * self.band
-        return self._point(none, [self._choose(none, block, block.free) for block in self.blocks])
+        return self._point(none, [block.chosen(none, block.curves.free) for block in self.blocks])
 
     def possible(self) -> NDArray:
         """Rows (R,) for which the band is enough if all devices prune as far as they may."""
         xp, need = self.xp, 0.0 * self.band
         for block in self.blocks:
-            each = xp.min(self._table(xp.where(block.possible, block.deep.band, xp.inf)), axis=-1)
-            need = need + xp.sum(each, axis=-1)
+            band = xp.where(block.curves.possible, block.curves.deep.band, xp.inf)
+            need = need + xp.sum(xp.min(xp.reshape(band, block.shape), axis=0), axis=-1)
         fits: NDArray = need <= self.band
         return fits
 
     def _sum(self, price: NDArray, tolerance: float) -> Point:
-        xp, parts = self.xp, []
-        for block in self.blocks:
-            each = block.low.shape[0] // price.shape[0]
-            level = xp.reshape(xp.broadcast_to(xp.log(price)[:, None], (price.shape[0], each)), (-1,))
-            parts.append(self._choose(price, block, block.answer(level, tolerance)))
-        return self._point(price, parts)
-
-    def _table(self, values: NDArray) -> NDArray:
-        found: NDArray = self.xp.reshape(values, (self.band.shape[0], -1, self.options))
-        return found
-
-    def _choose(self, price: NDArray, block: Curves, answer: Answer) -> tuple[NDArray, ...]:
-        """The cheapest option of each device (R, K), and what it gets there; of equals the one that asks for least."""
-        xp = self.xp
-        ratio, band, give, loss = (self._table(v) for v in (answer.ratio, answer.band, answer.give, block.loss(answer)))
-        if self.options == 1:
-            return xp.zeros_like(band[..., 0], dtype=xp.int64), ratio[..., 0], band[..., 0], give[..., 0], loss[..., 0]
-        cost = loss + price[:, None, None] * band
-        tied = cost <= xp.min(cost, axis=-1, keepdims=True) * (1 + 1e-14)
-        option = xp.argmin(xp.where(tied, band, xp.inf), axis=-1)[..., None]
-        return option[..., 0], *(xp.take_along_axis(v, option, axis=-1)[..., 0] for v in (ratio, band, give, loss))
+        return self._point(price, [block.chosen(price, block.answer(price, tolerance)) for block in self.blocks])
 
     def _point(self, price: NDArray, parts: list[tuple[NDArray, ...]]) -> Point:
         xp = self.xp
-        option, ratio, band, give, loss = (v[0] if len(v) == 1 else xp.concat(v, axis=1) for v in zip(*parts, strict=True))
+        columns: list[Any] = [v[0] if len(v) == 1 else xp.concat(v, axis=1) for v in zip(*parts, strict=True)]
+        if self.order is not None:
+            columns = [v[:, self.order] for v in columns]
+        option, ratio, band, give, loss = columns
         demand = xp.sum(band, axis=1)
         dual = xp.sum(loss, axis=1) + price * (demand - self.band)
         return Point(price, xp.log(demand / self.band), xp.sum(give, axis=1) / demand, demand - self.band, dual,

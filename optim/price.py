@@ -19,6 +19,8 @@ STRETCH = 1.0             # by which log(price) grows first where Newton's step 
 FARTHEST = 12.0           # largest step of log(price)
 CLOSE, BEYOND = 8.0, 3.0   # a bracket longer than so many Newton's steps is closed from so many steps beyond
 MOST_STEPS = 300
+MANY, STRIDE = 1 << 13, 64     # one row of more devices starts from the price among every so manieth of them,
+NEAR = 0.1                     # and goes on without hopeless options once log(price) is known so far
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,10 @@ def _first_price(problem: Deadline, start: ArrayLike | None) -> NDArray:
     *rows, devices, options = problem.shape
     xp, worth = namespace(problem.gain), problem.pruning.value(problem.prune_max)
     guess = devices * xp.maximum(xp.mean(worth), 1e-30) / problem.band
+    if start is None and not rows and devices > MANY:
+        some = problem.devices(slice(None, None, STRIDE))
+        some = replace(some, band=problem.band * (some.shape[-2] / devices))
+        start = search(some, rtol=1e-3).price
     if start is not None:
         given = float_arrays(start, problem.gain)[1]
         guess = xp.where(given > 0, given, guess)
@@ -128,10 +134,11 @@ class Bracket(NamedTuple):
 
 def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Search:
     """Search one block of rows (R, K, O); rows that are done drop out once they are half of those that are left."""
-    xp, market = namespace(price), Market(problem)
+    xp, market = namespace(price), Market.of(problem)
     free, feasible, none = market.free(), market.possible(), xp.zeros_like(price)
     bracket = Bracket(none - xp.inf, none + xp.inf, free, free, none + xp.inf, none + STRETCH)
     done, left, out = (free.excess <= 0) | ~feasible, xp.arange(price.shape[0]), []
+    whole = problem.shape[0] == 1 and problem.shape[1] > MANY and problem.shape[2] > 1
     for step in range(MOST_STEPS):
         if bool(xp.all(done)) or 2 * int(xp.count_nonzero(done)) > done.shape[0] or not step and bool(xp.any(done)):
             here, rest = xp.nonzero(done)[0], xp.nonzero(~done)[0]
@@ -142,6 +149,8 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
                 break
         point = market.at(price)
         bracket = bracket.narrowed(point)
+        if whole and bool(bracket.high - bracket.low < NEAR):
+            market, whole = market.split(point, bracket.below, bracket.above), False
         done, kinked, meet = bracket.done(rtol, bound)
         bracket, trial = bracket.trial(rtol, kinked, meet, step)
         price = xp.where(done, price, trial)

@@ -12,6 +12,7 @@ the loss of progress of ``optim.bound``; ``optim.deadline`` solves it.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ class Deadline:
         if len(self.shape) < 2:
             raise ValueError("costs must be (K, O), with one row a device and one column an option")
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """(..., K, O), all axes broadcast."""
         each = [(*v.shape, 1) for v in (self.gain, self.peak_power, self.energy_budget)]
