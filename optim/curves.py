@@ -25,6 +25,7 @@ POLE = 1e-16                    # share of the range that counts as the pole
 LEAST_RATIO = 1e-30             # added to a ratio where a cost is asked for its slope
 STEEP, SMOOTH = 4.6, 0.1        # where log c' rises by less over the range, the origin lies so much of the range below it
 EXACT, LOOSE, NOISE = 1e-12, 3e-7, 1e-8     # tolerances of F; its errors enter the demand as they are, and costs squared
+START = -1.0                    # depth to begin with
 STEPS = 6                       # Newton's steps before a bracket guards them and the tolerance loosens
 FEW, LONG = 8, 4096             # less than one in so many that are left over of so many are gone on with alone
 NARROW = 1e-14                  # length of a bracket that is a point
@@ -76,7 +77,6 @@ class Curves:
         offset = xp.where(smooth & ~self.pole, SMOOTH * width, 0.0)
         self.origin, self.range = self.low - offset, width + offset
         self.shallow = xp.log(xp.maximum(offset / xp.maximum(self.range, TINY), POLE))
-        self.free, self.deep = self._snapped(self.look(self.shallow)), self.look(0.0 * self.shallow)
         self.kinks = [self._kink(ratio) for ratio in (*self.pruning.kinks, *map(flat, LeastBand.of(problem).kinks()))]
         self.last: Answer | None = None
 
@@ -87,28 +87,33 @@ class Curves:
             setattr(part, name, getattr(self, name)[index])
         part.pruning = self.pruning.each(lambda v: v[index])
         part.least = LeastBand(*(None if v is None else v[index] for v in self.least))  # type: ignore[arg-type]
-        part.free, part.deep = (Answer(*(v[index] for v in end)) for end in (self.free, self.deep))
         part.kinks = [Kink(*(v[index] for v in kink)) for kink in self.kinks]
         part.last = None if self.last is None else Answer(*(v[index] for v in self.last))
         return part
 
     def answer(self, level: NDArray, tolerance: float = EXACT) -> Answer:
         """Solve (1) at log(lambda) = ``level``, (N,) or (1,), to the ``tolerance`` on F, from the answer to the last price on."""
-        xp, (low, high, fixed) = self.xp, self._range(level)
-        now = self.last if self.last is not None else self.look(xp.clip(self._between(level), low, high))
-        for _ in range(STEPS):
+        xp, (low, high) = self.xp, self._range(level)
+        now = self.last if self.last is not None else self.look(xp.maximum(self.shallow, 0.0 * self.shallow + START))
+        for step in range(STEPS + 1):
             miss = level + now.pull
-            left = xp.where(fixed, now.depth != low, xp.abs(miss) > tolerance)
+            fixed = ((now.depth >= high) & (miss >= 0)) | ((now.depth <= low) & (miss <= 0)) | (low >= high) & (now.depth == low)
+            left = (xp.abs(miss) > tolerance) & ~fixed
             count = int(xp.count_nonzero(left))
             if not count:
                 break
-            if FEW * count < left.shape[0] > LONG:
-                return self._finish(now, xp.nonzero(left)[0], level, tolerance, fixed)
+            if step == STEPS or FEW * count < left.shape[0] > LONG:
+                now, fixed = self._finished(now, xp.nonzero(left)[0], level, tolerance, fixed)
+                break
             now = self.look(xp.minimum(xp.maximum(now.depth - miss / now.steep, low), high))
-        else:
-            return self._finish(now, xp.nonzero(left)[0], level, tolerance, fixed)
-        self.last = now = self._snapped(now)._replace(give=xp.where(fixed, 0.0, now.give))
+        lowest = (now.depth == self.shallow) & ~self.pole         # the exponential misses it by its rounding
+        self.last = now = now._replace(ratio=xp.where(lowest, self.low, now.ratio), give=xp.where(fixed, 0.0, now.give))
         return now
+
+    def end(self, share: float) -> Answer:
+        """Ratios at the lowest (``share`` 0) or the highest (1) end of the range, and their band; nothing else."""
+        ratio, none = self.low + share * (self.origin + self.range - self.low), 0.0 * self.low
+        return Answer(none, none, none, ratio, self.least.at(ratio).band, none)
 
     def loss(self, answer: Answer) -> NDArray:
         """phi + c(ratio) [1] of an answer; inf where the option is impossible."""
@@ -125,54 +130,41 @@ class Curves:
         steep = xp.minimum(-(least.growth + self.pruning.bend(ratio + LEAST_RATIO)) * span, -TINY)
         return Answer(depth, pull, steep, ratio, least.band, least.relief * span / steep)
 
-    def _range(self, level: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-        """Depths between which the root lies, and where they are one: at an end, or at a kink."""
-        xp, end = self.xp, 0.0 * self.shallow
-        low = xp.where(level + self.deep.pull >= 0, end, self.shallow)
-        high = xp.where(level + self.free.pull <= 0, self.shallow, end)
+    def _range(self, level: NDArray) -> tuple[NDArray, NDArray]:
+        """Depths between which the root lies, or the nearer one of which it is; one, where it is a kink."""
+        xp, low, high = self.xp, self.shallow, 0.0 * self.shallow
         for kink in self.kinks:
             low = xp.where(level + kink.before > 0, xp.maximum(low, kink.depth), low)
             high = xp.where(level + kink.after > 0, high, xp.minimum(high, kink.depth))
-        high = xp.maximum(low, high)
-        return low, high, low >= high
+        return low, xp.maximum(low, high)
 
-    def _between(self, level: NDArray) -> NDArray:
-        """Where a straight line between the ends crosses zero."""
-        fall = self.xp.maximum(self.free.pull - self.deep.pull, TINY)
-        found: NDArray = self.shallow * (1 - (level + self.free.pull) / fall)
-        return found
-
-    def _finish(self, now: Answer, index: NDArray, level: NDArray, tolerance: float, fixed: NDArray) -> Answer:
-        """Those that Newton's steps left over, with a bracket."""
-        level = level if level.shape[0] == 1 else level[index]
-        rest = self.part(index)._guarded(Answer(*(v[index] for v in now)), level, tolerance)
-        whole = [self.xp.asarray(v, copy=True) for v in now]
-        for values, mended in zip(whole, rest, strict=True):
+    def _finished(self, now: Answer, index: NDArray, level: NDArray, tolerance: float, fixed: NDArray) -> tuple[Answer, NDArray]:
+        """With those done, under the guard of a bracket, that Newton's steps left over."""
+        xp, level = self.xp, level if level.shape[0] == 1 else level[index]
+        rest, stuck = self.part(index)._guarded(Answer(*(v[index] for v in now)), level, tolerance)
+        whole = [xp.asarray(v, copy=True) for v in (*now, fixed)]
+        for values, mended in zip(whole, (*rest, stuck), strict=True):
             values[index] = mended
-        self.last = now = self._snapped(Answer(*whole))._replace(give=self.xp.where(fixed, 0.0, whole[-1]))
-        return now
+        return Answer(*whole[:-1]), whole[-1]
 
-    def _snapped(self, answer: Answer) -> Answer:
-        """With the lowest ratio itself at its depth, which the exponential misses by its rounding."""
-        lowest = (answer.depth == self.shallow) & ~self.pole
-        return answer._replace(ratio=self.xp.where(lowest, self.low, answer.ratio))
-
-    def _guarded(self, now: Answer, level: NDArray, tolerance: float) -> Answer:
-        xp, (low, high, _) = self.xp, self._range(level)
+    def _guarded(self, now: Answer, level: NDArray, tolerance: float) -> tuple[Answer, NDArray]:
+        xp, (low, high) = self.xp, self._range(level)
+        ends, unseen = (low, high), (low - 1.0, high + 1.0)              # an end is no bracket before it has been looked at
+        low, high = xp.where(low < high, unseen[0], low), xp.where(low < high, unseen[1], high)
         for step in range(MOST_STEPS):
             miss = level + now.pull
             right = miss > 0                                             # the root lies to the right
             low, high = xp.where(right, xp.maximum(low, now.depth), low), xp.where(right, high, xp.minimum(high, now.depth))
-            narrow = high - low <= NARROW
+            narrow = (high - low <= NARROW) | (low >= ends[1]) | (high <= ends[0])
             there = xp.abs(miss) <= max(tolerance, min(EXACT * 10.0 ** max(step - STEPS, 0), NOISE))
-            done = (there & ~narrow) | (narrow & (now.depth == high))
-            if bool(xp.all(done)):
+            target = xp.minimum(xp.maximum(high, ends[0]), ends[1])
+            if bool(xp.all(xp.where(narrow, now.depth == target, there))):
                 break
-            trial = now.depth - miss / now.steep
+            trial = xp.minimum(xp.maximum(now.depth - miss / now.steep, ends[0]), ends[1])
             good = (trial > low) & (trial < high) & (step % 2 == 0 or step < STEPS)
-            trial = xp.where(good, trial, xp.where(narrow, high, 0.5 * (low + high)))
-            now = self.look(xp.where(done, now.depth, trial))
-        return now
+            trial = xp.where(good, trial, xp.where(narrow, target, xp.minimum(xp.maximum(0.5 * (low + high), ends[0]), ends[1])))
+            now = self.look(xp.where(there & ~narrow, now.depth, trial))
+        return now, narrow
 
     def _log_slope(self, ratio: NDArray) -> NDArray:
         return self.pruning.log_slope(ratio + LEAST_RATIO)
@@ -196,5 +188,5 @@ def cheapest(problem: Deadline, price: ArrayLike) -> NDArray:
     with np.errstate(all="ignore"):
         curves = Curves(problem)
         paid = curves.answer(xp.log(xp.maximum(rent, TINY)))
-        costs = xp.where(rent > 0, curves.loss(paid) + rent * paid.band, curves.loss(curves.free))
+        costs = xp.where(rent > 0, curves.loss(paid) + rent * paid.band, curves.loss(curves.end(0.0)))
     return xp.moveaxis(xp.reshape(costs, (options, *rows, devices)), 0, -1)

@@ -21,9 +21,9 @@ As in ``optim.curves``, it is searched for over the logarithm of the ratio's sha
 from typing import Any, NamedTuple
 
 import numpy as np
-from channels.arrays import namespace
 from numpy.typing import NDArray
 
+from channels.arrays import namespace
 from channels.rates import LN2
 from optim.band import least_band, ratio_range
 from optim.costs import slack, uplink_load
@@ -31,12 +31,16 @@ from optim.problem import Deadline
 from optim.roots import falling_root
 from optim.summit import Probe, Summit, blend, choose, summit
 
+LEAST_RATIO = 1e-150        # a power law's slope has no logarithm at 0
 SHALLOWEST = -36.8          # log of the share of its range that counts as the ratio's lowest
+
+PATIENCE = 300              # steps for a root: it may be a jump, at a knot of the pruning cost
 
 
 class Response(NamedTuple):
     """What each option of each device answers, (..., K, O)."""
 
+    depth: NDArray      # log of the ratio's share of its range
     pull: NDArray       # log of the marginal saving of pruning [J] over the marginal loss of progress [1]
     ratio: NDArray
     band: NDArray       # [Hz]
@@ -59,7 +63,7 @@ class Devices:
     """The devices of one problem, (..., K, O), and the ratios that are possible to them."""
 
     def __init__(self, problem: Deadline, weights: NDArray) -> None:
-        self.xp = xp = namespace(problem.band)
+        self.xp = xp = namespace(problem.gain)
         low, high, pole = (xp.broadcast_to(v, problem.shape) for v in ratio_range(problem))
         self.problem, self.pole = problem, pole
         self.possible = (low < high) | ((low == high) & ~pole)
@@ -87,31 +91,32 @@ class Devices:
         radiated = xp.where(nats > 0, nats / quality * per_nat, 0.0)
         sending = (costs.kept_bits * LN2 * xp.exp(carried) + costs.kept_time * xp.where(dear > 0, band * dear, 0.0)) / quality
         saving = weights * (costs.kept_energy + xp.where(nats > 0, sending, 0.0)) + xp.where(held > 0, held * relief, 0.0)
-        pull = xp.log(saving) - xp.log(self.problem.pruning.slope(ratio))
+        pull = xp.log(saving) - self.problem.pruning.log_slope(xp.clip(ratio, LEAST_RATIO, 1.0))
         spent = weights * (costs.fixed_energy + keep * costs.kept_energy + radiated)
         loss = self.problem.noise + self.problem.pruning.value(ratio)
-        return Response(xp.where(xp.isnan(pull), -float("inf"), pull), ratio, band, spent, loss)
+        return Response(depth, xp.where(xp.isnan(pull), -float("inf"), pull), ratio, band, spent, loss)
 
     def ends(self, rent: NDArray) -> tuple[Response, Response]:
         """Answers with the lowest and with the highest ratios."""
         return self.at(rent, self.bottom), self.at(rent, self.top)
 
-    def answer(self, rent: NDArray, worth: NDArray, ends: tuple[Response, Response]) -> Choice:
-        """The least of (2) over ratio and option, for a rent and a worth of progress (...,)."""
-        xp = self.xp
-        level = xp.log(worth)[..., None, None]
+    def answer(self, rent: NDArray, worth: NDArray, left: Response, right: Response) -> Response:
+        """The root of (3) for a rent and a worth (...,), between answers to higher (left) and lower (right) worths."""
+        xp, level = self.xp, self.xp.log(worth)[..., None, None]
 
         def gain(pull: NDArray) -> NDArray:
             return xp.where(pull == -float("inf"), pull, pull - level)
 
-        depth = falling_root(lambda d: gain(self.at(rent, d).pull), self.bottom, self.top, *(gain(end.pull) for end in ends))
-        return self.choice(rent, worth, self.at(rent, depth))
+        depth = falling_root(lambda d: gain(self.at(rent, d).pull), left.depth, right.depth, gain(left.pull), gain(right.pull),
+                             max_iter=PATIENCE)
+        return self.at(rent, depth)
 
     def choice(self, rent: NDArray, worth: NDArray, response: Response) -> Choice:
         """The option of each device that costs least."""
         xp = self.xp
-        _, ratio, band, spent, loss = response
-        cost = spent + rent[..., None, None] * band + worth[..., None, None] * loss
+        _, _, ratio, band, spent, loss = response
+        rent = rent[..., None, None]
+        cost = spent + xp.where(rent > 0, rent * band, 0.0) + worth[..., None, None] * loss
         cost = xp.where(self.possible, cost, float("inf"))
         option = xp.argmin(cost, axis=-1)
         return Choice(option, *(_pick(xp, v, option) for v in (ratio, band, spent, loss, cost)))
@@ -162,15 +167,22 @@ def devices_cost(problem: Deadline, weights: NDArray, rent: NDArray, worth: NDAr
     """The least of (2) for each device (..., K) [J], at prices (...,)."""
     with np.errstate(all="ignore"):
         devices = Devices(problem, weights)
-        return devices.answer(rent, worth, devices.ends(rent)).cost
+        return devices.choice(rent, worth, devices.answer(rent, worth, *devices.ends(rent))).cost
 
 
 def _over_loss(devices: Devices, rent: NDArray, start: NDArray, limit: NDArray, settled: NDArray, ceiling: NDArray,
                rtol: float) -> Summit:
     xp, ends, band = devices.xp, devices.ends(rent), devices.problem.band
+    seen: list[tuple[NDArray, Response]] = []
 
     def at(worth: NDArray) -> Probe:
-        choice = devices.answer(rent, worth, ends)
+        left, right = ends
+        for other, response in seen:                 # pruning falls as progress gains in worth
+            left = _where(xp, (other >= worth)[..., None, None] & (response.depth > left.depth), response, left)
+            right = _where(xp, (other <= worth)[..., None, None] & (response.depth < right.depth), response, right)
+        response = devices.answer(rent, worth, left, right)
+        seen.append((worth, response))
+        choice = devices.choice(rent, worth, response)
         lost, cost = xp.sum(choice.loss, axis=-1), xp.sum(choice.cost, axis=-1)
         value = cost - rent * band - worth * limit
         return Probe(worth, value, lost - limit, _log_ratio(xp, lost, limit), cost + rent * band + worth * limit, choice)
@@ -179,6 +191,10 @@ def _over_loss(devices: Devices, rent: NDArray, start: NDArray, limit: NDArray, 
     idle = free.slope <= 1e-12 * limit           # the limit is no limit
     found = summit(at, start, settled | idle, ceiling, rtol)
     return choose(idle, Summit(free, free, 0 * rent, free.value, 0), found)
+
+
+def _where(xp: Any, condition: NDArray, yes: Response, no: Response) -> Response:
+    return Response(*(xp.where(condition, y, n) for y, n in zip(yes, no, strict=True)))
 
 
 def _log_ratio(xp: Any, a: NDArray, b: NDArray) -> NDArray:

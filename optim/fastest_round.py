@@ -2,9 +2,9 @@ r"""End a round soonest while it loses no more progress than a limit.
 
 .. math::
 
-    \min_{T,\,o,\,\rho,\,b,\,p}\; T \quad\text{s.t.}\quad \Phi \le \Phi^{max},\ \text{and all limits of the deadline problem.}  \tag{1}
+    \min_{T,\,o,\,\rho,\,b,\,p}\; T \quad\text{s.t.}\quad \Phi \le \Phi^{max},\ \text{and the deadline problem's limits.}  \tag{1}
 
-The least loss Phi*(T) that a deadline allows (``optim.deadline``) falls with T, so the answer is the root of Phi*(T) = Phi^max; and
+The least loss Phi*(T) that a deadline allows (``optim.deadline``) falls with T: the answer is the root of Phi*(T) = Phi^max; and
 as its dual value q(T) <= Phi*(T) falls too, no decision of any options is through before the root of q(T) = Phi^max.     (2)
 
 With h_k = -d b_min,k / dT, the hertz that a second saves, the conditions of (1) price the band and the progress at

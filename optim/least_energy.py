@@ -7,24 +7,24 @@ r"""Spend the least energy on a round that ends in time and loses no more progre
     E_k \le \bar E_k,\quad \sum_k b_k \le B.                                                              \tag{1}
 
 Sending slower costs less energy, so whoever has something to send is through at T exactly, which eliminates the power. Two prices
-couple the devices: lambda of the band [J/Hz] and nu of progress [J]; ``optim.energy_response`` says what a device answers, at what
-cost. The dual value
+couple the devices: lambda of the band [J/Hz] and nu of progress [J]; ``optim.energy_response`` says what a device answers, at
+what cost. The dual value
 
-.. math:: q(\lambda, \nu) = \sum_k \min_{o, x, b} [\omega E + \lambda b + \nu (\varphi + c)] - \lambda B - \nu \Phi^{max}   \tag{2}
+.. math:: q(\lambda, \nu) = \sum_k \min_{o, x, b} [\omega E + \lambda b + \nu (\varphi + c)] - \lambda B - \nu \Phi^{max}  \tag{2}
 
 bounds the energy of every decision from below, and is concave: ``optim.summit`` raises it over nu for each lambda, and over
 lambda. With options fixed the problem is convex, and the answers around the top, mixed so that they spend exactly what there is,
 are a decision as good as the bound. Options that differ around the top are tried one way and the other, each with its own search.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 import numpy as np
-from channels.arrays import namespace
 from numpy.typing import NDArray
 
+from channels.arrays import float_arrays, namespace, to_numpy
 from optim.allocation import Allocation, Residual, Status
 from optim.answer import settle, statuses
 from optim.band import least_band
@@ -51,10 +51,12 @@ class LeastEnergy:
     """
 
     deadline: Deadline
-    most_loss: NDArray
-    weights: NDArray = field(default_factory=lambda: np.array(1.0))
+    most_loss: Any
+    weights: Any = 1.0
 
     def __post_init__(self) -> None:
+        for name in ("most_loss", "weights"):
+            object.__setattr__(self, name, float_arrays(getattr(self, name), self.deadline.gain)[1])
         check("most_loss", self.most_loss, "1", 0.0, np.inf, closed=True)
         check("weights", self.weights, "1", 1e-9, 1e9, closed=True)
 
@@ -101,7 +103,7 @@ def solve_energy(problem: LeastEnergy, *, rtol: float = 1e-13) -> EnergyAllocati
 def residual(problem: LeastEnergy, found: EnergyAllocation) -> Residual:
     """How far an answer to one problem, from whatever solver, is from the optimality conditions of (1)."""
     d, limit, weights = _rows(problem)
-    rent, worth, a = np.asarray(found.allocation.price, float), np.asarray(found.loss_price, float), found.allocation
+    rent, worth, a = found.allocation.price, found.loss_price, found.allocation
     fixed, ratio = d.of(a.option), a.ratio[..., None]
     loss = fixed.noise + fixed.pruning.value(ratio)
     excess = [a.bandwidth.sum() / d.band - 1, a.latency / d.deadline - 1, a.power / d.peak_power - 1,
@@ -120,9 +122,8 @@ def residual(problem: LeastEnergy, found: EnergyAllocation) -> Residual:
 def _rows(problem: LeastEnergy) -> tuple[Deadline, NDArray, NDArray]:
     """Deadline problem, limit (...,) and weights (..., K), with all leading axes broadcast."""
     d = problem.deadline
-    xp = namespace(d.band)
-    limit, weights = (xp.asarray(v, dtype=d.band.dtype) for v in (problem.most_loss, problem.weights))
-    rows = np.broadcast_shapes(d.shape[:-2], limit.shape, weights.shape[:-1])
+    xp, limit, weights = namespace(d.gain), problem.most_loss, problem.weights
+    rows = np.broadcast_shapes(d.shape[:-2], tuple(limit.shape), tuple(weights.shape[:-1]))
     d = replace(d, band=xp.broadcast_to(d.band, rows), deadline=xp.broadcast_to(d.deadline, rows))
     worst = xp.sum(xp.max(xp.broadcast_to(d.noise + d.pruning.value(d.prune_max), d.shape), axis=-1), axis=-1)
     return d, xp.minimum(xp.broadcast_to(limit, rows), worst), xp.broadcast_to(weights, d.shape[:-1])
@@ -133,8 +134,8 @@ def _solve(d: Deadline, limit: NDArray, weights: NDArray, rtol: float) -> Energy
     least = solve_kkt(d, branches=0)
     possible = xp.isfinite(least.objective)
     hopeless = ~possible | (least.lower_bound > limit * (1 + 1e-12))
-    known = xp.where(least.objective <= limit * (1 + 1e-12), xp.sum(weights * least.energy, axis=-1), _most_energy(xp, d, weights))
-    ceiling = known * (1 + 1e-9)
+    spent, most = xp.sum(weights * least.energy, axis=-1), _most_energy(xp, d, weights)
+    ceiling = xp.where(least.objective <= limit * (1 + 1e-12), spent, most) * (1 + 1e-9)
     relaxed = search(Devices(d, weights), limit, hopeless, ceiling, rtol)
     bound = xp.where(hopeless, -float("inf"), relaxed.value)
     options = _candidates(xp, relaxed, least.option)
@@ -184,7 +185,7 @@ def _answer(d: Deadline, limit: NDArray, weights: NDArray, top: Summit, option: 
     ratio, band = (xp.where(feasible[..., None], v, 0.0) for v in (ratio, band))
     rent, worth = best(top, lambda end: end.price), best(top, lambda outer: best(outer.answer, lambda end: end.price))
     rent, worth = (xp.where(feasible & (xp.sum(band, axis=-1) > 0), v, 0.0) for v in (rent, worth))
-    status = np.where(np.asarray(feasible | ~possible), statuses(d, feasible), np.array(Status.PROGRESS, object))
+    status = np.where(to_numpy(feasible | ~possible), statuses(d, feasible), np.array(Status.PROGRESS, object))
     plain = settle(fixed, option, ratio, band, feasible, loss, bound, rent, status=status, steps=top.steps)
     spent = xp.where(feasible, xp.sum(weights * plain.energy, axis=-1), float("inf"))
     bound = xp.where(xp.abs(spent - bound) <= 1e-11 * spent, xp.minimum(spent, bound), bound)
@@ -199,5 +200,5 @@ def _cheapest(xp: Any, every: EnergyAllocation) -> EnergyAllocation:
         index = xp.reshape(least, (1, *least.shape) + (1,) * (values.ndim - 1 - least.ndim))
         return xp.take_along_axis(values, xp.broadcast_to(index, (1, *values.shape[1:])), axis=0)[0]
 
-    parts = {name: value if name == "steps" else take(value) for name, value in vars(every.allocation).items()}
+    parts: dict[str, Any] = {name: value if name == "steps" else take(value) for name, value in vars(every.allocation).items()}
     return EnergyAllocation(Allocation(**parts), take(every.loss), take(every.loss_price))

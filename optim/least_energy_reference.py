@@ -11,6 +11,7 @@ language can see that, and SLSQP takes it as a smooth one.
 
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +69,8 @@ def energy_cvxpy(problem: LeastEnergy) -> EnergyAllocation:
         except cp.SolverError:
             continue
         prices = max(float(full.dual_value), 0.0) * unit / float(d.band), max(float(lost.dual_value), 0.0) * unit
-        tries.append(_graded(problem, np.clip(ratio.value, low, high), np.maximum(b.value, 0.0) * d.band, *prices))
+        found, shares = np.clip(np.asarray(ratio.value), low, high), np.asarray(b.value).clip(0.0)
+        tries.append(_graded(problem, found, shares * d.band, *prices))
         if model.status == cp.OPTIMAL:
             break
     return min(tries, key=lambda found: abs(float(found.allocation.objective - found.allocation.lower_bound)))
@@ -96,10 +98,19 @@ def energy_slsqp(problem: LeastEnergy) -> EnergyAllocation:
         return np.concatenate([1 - power / d.peak_power, 1 - spent / d.energy_budget,
                                [1 - v[devices:].sum(), 1 - lost / problem.most_loss]])
 
-    best = minimize(lambda v: float((weights * state(v)[1]).sum()) / unit, np.concatenate([start.ratio, start.bandwidth / d.band]),
-                    method="SLSQP", bounds=[*zip(low, high, strict=True), *[(1e-6, 1.0)] * devices],
-                    constraints={"type": "ineq", "fun": room}, options={"ftol": 1e-15, "maxiter": 1000})
-    return _graded(problem, np.clip(best.x[:devices], low, high), best.x[devices:] * d.band, 0.0, 0.0)
+    def solve(first: NDArray, tolerance: float) -> NDArray:
+        best: Any = minimize(  # type: ignore[call-overload]
+            lambda v: float((weights * state(v)[1]).sum()) / unit, first, method="SLSQP",
+                        bounds=[*zip(low, high, strict=True), *[(1e-6, 1.0)] * devices],
+                        constraints={"type": "ineq", "fun": room}, options={"ftol": tolerance, "maxiter": 1000})
+        return np.asarray(best.x)
+
+    first = np.concatenate([start.ratio, start.bandwidth / d.band])
+    tries = [solve(first, tolerance) for tolerance in (1e-15, 1e-12, 1e-9)]          # it gives up on some, at random
+    tries += [solve(v, 1e-15) for v in tries]
+    kept = [v for v in tries if room(v).min() > -1e-7] or [first]
+    best = min(kept, key=lambda v: float((weights * state(v)[1]).sum()))
+    return _graded(problem, np.clip(best[:devices], low, high), best[devices:] * d.band, 0.0, 0.0)
 
 
 def _single(problem: LeastEnergy) -> tuple[Deadline, int]:

@@ -75,7 +75,7 @@ class Block(NamedTuple):
         xp, (options, _, devices), answer = namespace(price), self.shape, self.curves.last
         assert answer is not None
         far = lowest / price
-        cost = far * (self.curves.loss(answer) + price * answer.band) + (1 - far) * self.curves.loss(self.curves.free)
+        cost = far * (self.curves.loss(answer) + price * answer.band) + (1 - far) * self.curves.loss(self.curves.end(0.0))
         alive = xp.count_nonzero(xp.reshape(cost, (options, devices)) <= least * (1 + TIE), axis=0)
         sure, torn = xp.nonzero(alive <= 1)[0], xp.nonzero(alive > 1)[0]
         entries = xp.reshape(xp.arange(options * devices), (options, devices))
@@ -121,13 +121,13 @@ class Market:
     def free(self) -> Point:
         """The market where the band costs nothing."""
         none = 0.0 * self.band
-        return self._point(none, [block.chosen(none, block.curves.free) for block in self.blocks])
+        return self._point(none, [block.chosen(none, block.curves.end(0.0)) for block in self.blocks])
 
     def possible(self) -> NDArray:
         """Rows (R,) for which the band is enough if all devices prune as far as they may."""
         xp, need = self.xp, 0.0 * self.band
         for block in self.blocks:
-            band = xp.where(block.curves.possible, block.curves.deep.band, xp.inf)
+            band = xp.where(block.curves.possible, block.curves.end(1.0).band, xp.inf)
             need = need + xp.sum(xp.min(xp.reshape(band, block.shape), axis=0), axis=-1)
         fits: NDArray = need <= self.band
         return fits

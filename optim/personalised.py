@@ -30,7 +30,6 @@ from numpy.typing import NDArray
 
 from channels.arrays import float_arrays, namespace
 from channels.rates import LN2, bandwidth_for, rate
-from optim.allocation import Status
 from optim.costs import RoundCosts
 from optim.problem import Deadline, check
 from optim.pruning_cost import PowerLaw
@@ -122,7 +121,8 @@ def ratios(problem: Personalised, bandwidth: NDArray) -> NDArray:
     """The least pruning (2) that keeps the threshold in given bands (..., K) [Hz]; above ``prune_max`` where none does."""
     xp, speed = namespace(bandwidth), rate(bandwidth, problem.reach)
     with np.errstate(divide="ignore", invalid="ignore"):
-        kept = (problem.threshold[..., None] - problem.personal_time) * speed / (problem.shared_time * speed + problem.shared_bits)
+        time = problem.threshold[..., None] - problem.personal_time
+        kept = time * speed / (problem.shared_time * speed + problem.shared_bits)
     return 1 - xp.clip(kept, 0.0, 1.0)
 
 
@@ -139,7 +139,8 @@ def _solve(problem: Personalised) -> PersonalisedAllocation:
     def needs(keep: NDArray) -> NDArray:
         """Band at which a device keeps the share ``keep``; ``inf`` where no band lets it."""
         spare = time - keep * problem.shared_time
-        return xp.where(spare > 0, bandwidth_for(keep * problem.shared_bits / xp.where(spare > 0, spare, 1.0), problem.reach), xp.inf)
+        needed = keep * problem.shared_bits / xp.where(spare > 0, spare, 1.0)
+        return xp.where(spare > 0, bandwidth_for(needed, problem.reach), xp.inf)
 
     least, full = needs(1 - most), needs(1 + 0 * most)
     shape = np.broadcast_shapes(tuple(least.shape), (*problem.band.shape, 1))
@@ -186,4 +187,5 @@ def _answer(xp: Any, problem: Personalised, feasible: NDArray, band: NDArray, pr
     bound = loss + price * (xp.sum(band, axis=-1) - problem.band)
     took = problem.personal_time + (1 - ratio) * (problem.shared_time + problem.shared_bits / rate(band, problem.reach))
     return PersonalisedAllocation(
-        ratio, band, xp.where(each, took, 0.0), xp.where(feasible, loss, xp.inf), xp.where(feasible, bound, -xp.inf), price, feasible)
+        ratio, band, xp.where(each, took, 0.0), xp.where(feasible, loss, xp.inf), xp.where(feasible, bound, -xp.inf), price,
+        feasible)

@@ -19,6 +19,7 @@ STRETCH = 1.0             # by which log(price) grows first where Newton's step 
 FARTHEST = 12.0           # largest step of log(price)
 CLOSE, BEYOND = 8.0, 3.0   # a bracket longer than so many Newton's steps is closed from so many steps beyond
 MOST_STEPS = 300
+LATE = 3                       # steps after which a row without both ends is asked whether it has them
 MANY, STRIDE = 1 << 13, 64     # one row of more devices starts from the price among every so manieth of them,
 NEAR = 0.1                     # and goes on without hopeless options once log(price) is known so far
 
@@ -79,27 +80,48 @@ class Bracket(NamedTuple):
     """Prices on both sides of the root, row by row (R,), and what the last steps did."""
 
     low: NDArray              # log(price) where the band does not suffice, -inf before one is known
-    high: NDArray             # log(price) where it does, inf before one is known
+    high: NDArray             # log(price) where it does, inf before one is known; -inf where it does for nothing
     below: Point
     above: Point
+    point: Point              # the last one
     width: NDArray            # of the bracket three steps ago
     stretch: NDArray          # next step where nothing better is known
+
+    @classmethod
+    def at(cls, point: Point) -> "Bracket":
+        """What one price tells."""
+        none = namespace(point.price).zeros_like(point.price)
+        bracket = cls(none - np.inf, none + np.inf, point, point, point, none + np.inf, none + STRETCH)
+        return bracket.narrowed(point)
+
+    @property
+    def both(self) -> NDArray:
+        """Rows in which both ends are known."""
+        return (self.low > -np.inf) & (self.high < np.inf)
 
     def rows(self, index: NDArray) -> "Bracket":
         return Bracket(*(Point(*(v[index] for v in part)) if isinstance(part, Point) else part[index] for part in self))
 
     def narrowed(self, point: Point) -> "Bracket":
         """With one more price looked at."""
-        xp, y, short = namespace(point.price), namespace(point.price).log(point.price), point.excess > 0
+        xp, short = namespace(point.price), point.excess > 0
+        y = xp.log(point.price)
         return self._replace(
             low=xp.where(short, y, self.low), high=xp.where(short, self.high, y), below=where(short, point, self.below),
-            above=where(short, self.above, point),
-            stretch=xp.minimum(2 * self.stretch, FARTHEST))
+            above=where(short, self.above, point), point=point)
+
+    def ended(self, market: Market) -> tuple["Bracket", NDArray]:
+        """With the market at a price of zero for rows that have not found a lower end, and whether an upper end exists."""
+        xp, free = namespace(self.low), market.free()
+        fits = free.excess <= 0
+        return self._replace(
+            high=xp.where(fits, -xp.inf, self.high), above=where(fits, free, self.above),
+            below=where(self.low == -xp.inf, free, self.below)), market.possible()
 
     def done(self, rtol: float, bound: bool) -> tuple[NDArray, NDArray, NDArray]:
         """Rows that are closed; rows in which a device changes its option; where the tangents of the dual meet."""
         xp, below, above = namespace(self.low), self.below, self.above
-        both = (self.low > -xp.inf) & (self.high < xp.inf)
+        both = self.both
         kinked = both & xp.any(below.option != above.option, axis=-1)
         meet = ((above.dual - below.dual + below.slope * below.price - above.slope * above.price)
                 / (below.slope - above.slope))
@@ -111,8 +133,7 @@ class Bracket(NamedTuple):
     def trial(self, rtol: float, kinked: NDArray, meet: NDArray, step: int) -> tuple["Bracket", NDArray]:
         """The next price, guarded: Newton's from the nearer end; in turn with it, where a device changes its option, a step
         beyond the root that brings the farther end near, or where the tangents of the dual meet."""
-        xp = namespace(self.low)
-        both = (self.low > -xp.inf) & (self.high < xp.inf)
+        xp, both = namespace(self.low), self.both
         nearer = (self.low == -xp.inf) | (both & (xp.abs(self.above.excess) <= xp.abs(self.below.excess)))
         near = where(nearer, self.above, self.below)
         y, length = xp.log(near.price), self.high - self.low
@@ -123,10 +144,10 @@ class Bracket(NamedTuple):
         if step % 3 == 1:
             secant = self.high - self.above.excess * length / (self.above.excess - self.below.excess)
             trial = xp.where(kinked, secant, trial)
-        slow, gone = xp.zeros_like(both), self
+        slow, gone = xp.zeros_like(both), self._replace(stretch=xp.minimum(2 * self.stretch, xp.zeros_like(y) + FARTHEST))
         if step % 3 == 2:
             slow = both & (length > 0.5 * self.width)
-            gone = self._replace(width=length)
+            gone = gone._replace(width=length)
         good = (trial > self.low) & (trial < self.high) & ~slow
         away = xp.where(both, 0.5 * (self.low + self.high), y + xp.where(nearer, -self.stretch, self.stretch))
         return gone, xp.exp(xp.where(good, trial, away))
@@ -135,25 +156,26 @@ class Bracket(NamedTuple):
 def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Search:
     """Search one block of rows (R, K, O); rows that are done drop out once they are half of those that are left."""
     xp, market = namespace(price), Market.of(problem)
-    free, feasible, none = market.free(), market.possible(), xp.zeros_like(price)
-    bracket = Bracket(none - xp.inf, none + xp.inf, free, free, none + xp.inf, none + STRETCH)
-    done, left, out = (free.excess <= 0) | ~feasible, xp.arange(price.shape[0]), []
+    bracket, feasible = Bracket.at(market.at(price)), price == price
+    left, out = xp.arange(price.shape[0]), []
     whole = problem.shape[0] == 1 and problem.shape[1] > MANY and problem.shape[2] > 1
     for step in range(MOST_STEPS):
-        if bool(xp.all(done)) or 2 * int(xp.count_nonzero(done)) > done.shape[0] or not step and bool(xp.any(done)):
+        done, kinked, meet = bracket.done(rtol, bound)
+        if step == LATE and not bool(xp.all(done | bracket.both)):
+            bracket, feasible = bracket.ended(market)
+            done = done | ~feasible | (bracket.high == -xp.inf)
+        if bool(xp.all(done)) or 2 * int(xp.count_nonzero(done)) > done.shape[0]:
             here, rest = xp.nonzero(done)[0], xp.nonzero(~done)[0]
             out.append((left[here], bracket.rows(here), feasible[here], step))
-            market, bracket, price, left, feasible = (
-                market.rows(rest), bracket.rows(rest), price[rest], left[rest], feasible[rest])
-            if not left.shape[0]:
+            if not rest.shape[0]:
                 break
-        point = market.at(price)
-        bracket = bracket.narrowed(point)
-        if whole and bool(bracket.high - bracket.low < NEAR):
-            market, whole = market.split(point, bracket.below, bracket.above), False
-        done, kinked, meet = bracket.done(rtol, bound)
-        bracket, trial = bracket.trial(rtol, kinked, meet, step)
-        price = xp.where(done, price, trial)
+            market, bracket, left, feasible = market.rows(rest), bracket.rows(rest), left[rest], feasible[rest]
+            done, kinked, meet = done[rest], kinked[rest], meet[rest]
+        bracket, price = bracket.trial(rtol, kinked, meet, step)
+        price = xp.where(done, bracket.point.price, price)
+        bracket = bracket.narrowed(market.at(price))
+        if whole and bool(bracket.both & (bracket.high - bracket.low < NEAR)):
+            market, whole = market.split(bracket.point, bracket.below, bracket.above), False
     else:
         out.append((left, bracket, feasible, MOST_STEPS))
     order = xp.argsort(xp.concat([each[0] for each in out]))

@@ -32,7 +32,8 @@ from optim.costs import pick
 from optim.problem import Deadline
 from optim.water_filling import LN2, water_fill
 
-ROUNDING = 1e-12    # of a keep ratio
+ROUNDING = 1e-12        # of a keep ratio
+LEAST_RATIO = 1e-300    # that a logarithm takes
 
 
 class Table(NamedTuple):
@@ -167,3 +168,9 @@ def filled(values: Any) -> Any:
     """``values`` with ones where they are not positive, to divide by."""
     xp = namespace(values)
     return xp.where(values > 0, values, 1.0)
+
+
+def slope_of(cells: Subchannels, ratio: Any) -> Any:
+    """c'(rho), (..., K, O) [1], at a pruning ratio of zero too."""
+    xp = namespace(ratio)
+    return xp.exp(cells.problem.pruning.log_slope(xp.clip(ratio, LEAST_RATIO, 1.0)))

@@ -87,7 +87,7 @@ def evaluate(cells: Subchannels, assignment: Any, lower_bound: Any = -np.inf) ->
     times = latency(costs, keep, rate[..., None])[..., 0]
     joules = energy(costs, keep, xp.sum(power, axis=-1)[..., None], rate[..., None])[..., 0]
     times, joules = xp.where(ok, times, 0.0), xp.where(ok, joules, 0.0)
-    bound = xp.where(hopeless(cells), xp.inf, float_arrays(cells.gain, lower_bound)[2])
+    bound = xp.broadcast_to(float_arrays(cells.gain, lower_bound)[2], objective.shape)
     return SubchannelAllocation(owner, option, ratio, xp.sum(power, axis=-2), rate, times, joules, objective, bound,
                                 statuses(cells, ok[..., 0]))
 

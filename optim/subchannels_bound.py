@@ -26,7 +26,7 @@ from array_api_compat import device
 
 from channels.arrays import namespace
 from optim.costs import latency
-from optim.subchannels import Subchannels, filled, full_rate, held, hopeless, rate_for, sent
+from optim.subchannels import Subchannels, filled, full_rate, held, hopeless, rate_for, sent, slope_of
 from optim.subchannels_answer import SubchannelAllocation
 from optim.water_filling import LN2, least_power
 
@@ -175,7 +175,7 @@ def _cheapest(cells: Subchannels, worth: Any) -> Any:
     for _ in range(HALVINGS):
         ratio = 0.5 * (low + high)
         time = table.slack - (1 - ratio) * table.kept_time
-        deeper = (time <= 0) | (pruning.slope(ratio) * time**2 < rent)              # c'(rho) < w |dR / drho|
+        deeper = (time <= 0) | (slope_of(cells, ratio) * time**2 < rent)              # c'(rho) < w |dR / drho|
         low, high = xp.where(deeper, ratio, low), xp.where(deeper, high, ratio)
     costs = []
     for ratio in (low, high):

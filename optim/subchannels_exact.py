@@ -9,6 +9,7 @@ assignment is as good as the program promised. Three relaxations bound the loss 
 - ``lp_bound``: shares at fixed powers, for the problem in which a device radiates those powers where it holds a subchannel.
 """
 
+import contextlib
 import time
 import warnings
 from dataclasses import replace
@@ -93,6 +94,8 @@ def lp_bound(cells: Subchannels, power: NDArray | None = None, *, rounds: int = 
 def joint_bound(cells: Subchannels) -> float:
     """The relaxation with powers and shares at once as a conic program, for one option: its dual value at Clarabel's multipliers.
 
+    ``-inf`` where Clarabel finds none.
+
     Raises
     ------
     ValueError
@@ -124,11 +127,15 @@ def joint_bound(cells: Subchannels) -> float:
         carried.append(sends >= asks)
     scale = float(cells.problem.pruning.value(cells.table.most).sum())
     model = cp.Problem(cp.Minimize(cells.problem.pruning.expression(ratio) / scale), [*rules, spent, *carried])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)                     # "may be inaccurate": the dual value holds all the same
-        model.solve(solver=cp.CLARABEL)
+    for equilibrate in (True, False):                                    # each serves some problems on which the other fails
+        with warnings.catch_warnings(), contextlib.suppress(cp.SolverError):
+            warnings.simplefilter("ignore", UserWarning)                 # "may be inaccurate": the dual value holds all the same
+            model.solve(solver=cp.CLARABEL, equilibrate_enable=equilibrate)
+            break
     if model.status in (cp.INFEASIBLE, cp.INFEASIBLE_INACCURATE):
         return np.inf
+    if spent.dual_value is None:
+        return -np.inf
     worth = np.array([float(rule.dual_value) for rule in carried]) * scale / unit
     price = spent.dual_value * scale / filled(cells.peak_power)
     return float(dual_value(cells, np.maximum(worth, 0.0), np.maximum(price, 0.0)))

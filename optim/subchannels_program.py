@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, milp
 from scipy.sparse import csr_array, eye_array, hstack, kron, vstack
 
-from optim.subchannels import ROUNDING, Subchannels, filled, full_rate, held, keep_by, rate_for
+from optim.subchannels import ROUNDING, Subchannels, filled, full_rate, held, keep_by, rate_for, slope_of
 from optim.water_filling import LN2, water_fill
 
 PART = 1e-7         # a share below this is none
@@ -96,7 +96,7 @@ class Program:
         keep = np.clip(keep_by(table, rate * self.unit), 1 - table.most, 1 - table.least)
         grows = filled(table.kept_time * rate * self.unit + table.kept_bits)
         lifts = (table.slack * table.kept_bits + table.fixed_bits * table.kept_time) / grows**2 * self.unit       # dx / dR
-        value, slope = pruning.value(1 - keep) / self.scale, -pruning.slope(1 - keep) * lifts / self.scale
+        value, slope = pruning.value(1 - keep) / self.scale, -slope_of(self.cells, 1 - keep) * lifts / self.scale
         choices = eye_array(self.sizes["z"], format="csr")[np.flatnonzero(where)]
         self.rule(0.0, theta=-choices, z=_scaled((value - slope * rate)[where], choices), R=_scaled(slope[where], choices))
 

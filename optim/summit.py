@@ -1,20 +1,20 @@
 r"""The top of a concave function of one price, whose slope is known too: a dual value, batched.
 
-The value q(price) may have kinks (a device changes its option) and its slope jump there. A bracket [low, high] of prices, q rising
-at low and not at high, closes by secants of the excess, which find a smooth top in a few steps; where they are slow, by the price
+The value q(price) may have kinks (a device changes its option) and its slope jump there. A bracket of prices, q rising at low
+and not at high, closes by secants of the excess, which find a smooth top in a few steps; where they are slow, by the price
 at which the two tangents meet, which is exact at a kink. The height at which they meet lies above every value of q, and so
 
 .. math:: \theta q'(low) + (1 - \theta) q'(high) = 0                                                  \tag{1}
 
-mixes the answers at both ends into one that spends exactly what there is: within roof - q of the optimum where the problem is convex.
+mixes the answers at both ends into one that spends exactly what there is: within roof - q of the optimum of a convex problem.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from channels.arrays import namespace
 from numpy.typing import NDArray
 
+from channels.arrays import namespace
 from optim.roots import anderson_bjorck
 
 STRETCH, STRIDE = 2.0, 1e6      # first and largest factor between the prices tried for a bracket
@@ -65,7 +65,7 @@ def best(top: Summit, part: Callable[[Probe], NDArray]) -> NDArray:
 
 
 def summit(probe: Callable[[NDArray], Probe], start: NDArray, settled: NDArray, ceiling: NDArray, rtol: float) -> Summit:
-    """Search the price (...,) from ``start`` > 0; rows that are ``settled`` stay there, and rows above the ``ceiling`` end early."""
+    """Search the price (...,) from ``start`` > 0; ``settled`` rows stay there, rows above the ``ceiling`` end early."""
     xp = namespace(start)
     low = high = point = probe(start)
     steps, stretch = 1, STRETCH
