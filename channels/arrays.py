@@ -1,10 +1,13 @@
 """Numpy arrays and torch tensors by one code: the namespace of the array API standard that belongs to the arguments."""
 
-from typing import Any
+import dataclasses
+from typing import Any, TypeVar
 
 import numpy as np
 from array_api_compat import array_namespace, device, is_array_api_obj, to_device
 from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 
 def namespace(*values: Any) -> Any:
@@ -24,3 +27,11 @@ def float_arrays(*values: Any) -> tuple[Any, ...]:
 def to_numpy(values: Any) -> NDArray:
     """The values on the host as a numpy array."""
     return np.asarray(to_device(values, "cpu") if is_array_api_obj(values) else values)
+
+
+def changed(value: T, **fields: Any) -> T:
+    """A copy of a frozen value with other ``fields``, made from its own, that need no second look."""
+    copied = object.__new__(type(value))
+    known = {field.name for field in dataclasses.fields(value)}  # type: ignore[arg-type]
+    copied.__dict__.update({name: v for name, v in vars(value).items() if name in known} | fields)
+    return copied

@@ -44,15 +44,23 @@ def snr_within(xp: Any, a: NDArray) -> NDArray:
     is solved as it is. With z = a (1 + x) it reads z - ln z = a - ln a: one step of Halley's from the series at z = 1,
     then one more on (2) itself, where small x does not cancel. Closer to the limit x = 2d + 8d^2/3 + ..., d = 1 - a.
     """
-    excess = (a - 1) - xp.log(a)                        # z - ln z - 1 at the root
-    z = 1 + xp.sqrt(2 * excess) + excess * (5 / 6)
-    miss, slope = z - xp.log(z) - 1 - excess, 1 - 1 / z
-    x = (z - miss / (slope - miss / (2 * slope * z * z))) / a - 1
     left = 1 - a
-    x = xp.where(left < 1e-4, left * (2 + left * (8 / 3)), x)
+    excess = -xp.log(a) - left                          # z - ln z - 1 at the root
+    z = 1 + xp.sqrt(2 * excess) + excess * (5 / 6)
+    miss, slope = z - xp.log(z), 1 - 1 / z
+    miss -= 1
+    miss -= excess
+    slope -= miss / (2 * slope * z * z)
+    z -= miss / slope
+    x = xp.where(left < 1e-4, left * (2 + left * (8 / 3)), z / a - 1)
     part = 1 / (1 + x)
     miss, slope = xp.log1p(x) - a * x, part - a
-    return x - miss / (slope + miss * part * part / (2 * slope))
+    part *= part
+    part *= miss
+    part /= 2 * slope
+    part += slope
+    x -= miss / part
+    return x
 
 
 def bandwidth_for(rate: ArrayLike, reach: ArrayLike) -> NDArray:

@@ -75,13 +75,28 @@ class LeastBand(NamedTuple):
             energy, drain = xp.minimum(energy, spare), xp.where(spare < energy, self.kept_spare, drain)
         crowding = xp.minimum(load / energy, CROWDED)
         snr = snr_within(xp, crowding)
-        nats, part = crowding * snr, snr / (1 + snr)                                              # log(1 + z), sigma
-        psi = nats - part
-        m, d, e, f = nats / psi, self.kept_nats / load, drain / energy, self.kept_time / time
+        crowding *= snr                                                                           # log(1 + z)
+        part = snr / (1 + snr)
+        psi = crowding - part
+        m, d, e, f = crowding / psi, self.kept_nats / load, drain / energy, self.kept_time / time
         q = d + e
-        band, rise = energy / (snr * time), m * q - e + f + TINY                                  # (3)
-        bend = m * (e * e - d * d - q * q * part * (1 - m * part) / psi) - e * e + f * f          # rise'
-        return Least(band, band * rise, rise + bend / rise)
+        rise = m * q                                                                              # (3)
+        rise -= e
+        rise += f
+        rise += TINY
+        bend = m * part                                                                           # of rise, over m at first
+        bend -= 1
+        bend *= part
+        bend /= psi
+        bend *= q
+        bend += e - d
+        bend *= q * m
+        bend += (f - e) * (f + e)
+        snr *= time
+        band = energy / snr
+        bend /= rise
+        bend += rise
+        return Least(band, band * rise, bend)
 
     def kinks(self) -> tuple[NDArray, ...]:
         """Pruning ratios at which amplifier and budget in (1) take turns, where anybody has a budget."""

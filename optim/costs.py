@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from channels.arrays import float_arrays
+from channels.arrays import changed, float_arrays
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class RoundCosts:
 
     def each(self, change: Callable[[NDArray], NDArray]) -> "RoundCosts":
         """The table with every entry changed."""
-        return RoundCosts(*(change(values) for values in vars(self).values()))
+        return changed(self, **{name: change(values) for name, values in vars(self).items()})
 
     def of(self, option: NDArray) -> "RoundCosts":
         """The columns that ``option`` (..., K) names, one per device: a table of (..., K, 1)."""

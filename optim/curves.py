@@ -24,8 +24,8 @@ from optim.problem import Deadline
 POLE = 1e-16                    # share of the range that counts as the pole
 LEAST_RATIO = 1e-30             # added to a ratio where a cost is asked for its slope
 STEEP, SMOOTH = 4.6, 0.1        # where log c' rises by less over the range, the origin lies so much of the range below it
-EXACT, LOOSE, NOISE = 1e-12, 3e-7, 1e-8     # tolerances of F; its errors enter the demand as they are, and costs squared
-START = -1.0                    # depth to begin with
+EXACT, LOOSE, NOISE = 1e-9, 3e-7, 1e-8      # tolerances of F; its errors enter the demand as they are, and costs squared
+START = -0.3                    # depth to begin with
 STEPS = 6                       # Newton's steps before a bracket guards them and the tolerance loosens
 FEW, LONG = 8, 4096             # less than one in so many that are left over of so many are gone on with alone
 NARROW = 1e-14                  # length of a bracket that is a point
@@ -91,23 +91,29 @@ class Curves:
         part.last = None if self.last is None else Answer(*(v[index] for v in self.last))
         return part
 
-    def answer(self, level: NDArray, tolerance: float = EXACT) -> Answer:
-        """Solve (1) at log(lambda) = ``level``, (N,) or (1,), to the ``tolerance`` on F, from the answer to the last price on."""
+    def answer(self, level: NDArray, tolerance: float = EXACT, *, least: int = 1) -> Answer:
+        """Solve (1) at log(lambda) = ``level``, (N,) or (1,), to the ``tolerance`` on F, from the answer to the last price on.
+
+        With at ``least`` so many of Newton's steps: after one, an answer that was exact follows a price that moves by less than
+        the tolerance.
+        """
         xp, (low, high) = self.xp, self._range(level)
         now = self.last if self.last is not None else self.look(xp.maximum(self.shallow, 0.0 * self.shallow + START))
         for step in range(STEPS + 1):
             miss = level + now.pull
-            fixed = ((now.depth >= high) & (miss >= 0)) | ((now.depth <= low) & (miss <= 0)) | (low >= high) & (now.depth == low)
-            left = (xp.abs(miss) > tolerance) & ~fixed
+            following = xp.minimum(xp.maximum(now.depth - miss / now.steep, low), high)
+            left = (xp.abs(miss) > tolerance) & (following != now.depth)
             count = int(xp.count_nonzero(left))
-            if not count:
+            if not count and step >= least:
                 break
-            if step == STEPS or FEW * count < left.shape[0] > LONG:
-                now, fixed = self._finished(now, xp.nonzero(left)[0], level, tolerance, fixed)
+            if step == STEPS or 0 < FEW * count < left.shape[0] > LONG:
+                now = self._finished(now, xp.nonzero(left)[0], level, tolerance)
                 break
-            now = self.look(xp.minimum(xp.maximum(now.depth - miss / now.steep, low), high))
-        lowest = (now.depth == self.shallow) & ~self.pole         # the exponential misses it by its rounding
-        self.last = now = now._replace(ratio=xp.where(lowest, self.low, now.ratio), give=xp.where(fixed, 0.0, now.give))
+            now = self.look(following)
+        lowest, stuck = now.depth == self.shallow, (now.depth <= low) | (now.depth >= high)
+        self.last = now = now._replace(
+            ratio=xp.where(lowest & ~self.pole, self.low, now.ratio),        # the exponential misses it by its rounding
+            give=xp.where(stuck, 0.0, now.give))
         return now
 
     def end(self, share: float) -> Answer:
@@ -115,9 +121,9 @@ class Curves:
         ratio, none = self.low + share * (self.origin + self.range - self.low), 0.0 * self.low
         return Answer(none, none, none, ratio, self.least.at(ratio).band, none)
 
-    def loss(self, answer: Answer) -> NDArray:
-        """phi + c(ratio) [1] of an answer; inf where the option is impossible."""
-        found: NDArray = self.noise + self.pruning.value(answer.ratio)
+    def loss(self, ratio: NDArray) -> NDArray:
+        """phi + c(ratio) [1]; inf where the option is impossible."""
+        found: NDArray = self.noise + self.pruning.value(ratio)
         return found
 
     def look(self, depth: NDArray) -> Answer:
@@ -138,16 +144,16 @@ class Curves:
             high = xp.where(level + kink.after > 0, high, xp.minimum(high, kink.depth))
         return low, xp.maximum(low, high)
 
-    def _finished(self, now: Answer, index: NDArray, level: NDArray, tolerance: float, fixed: NDArray) -> tuple[Answer, NDArray]:
+    def _finished(self, now: Answer, index: NDArray, level: NDArray, tolerance: float) -> Answer:
         """With those done, under the guard of a bracket, that Newton's steps left over."""
         xp, level = self.xp, level if level.shape[0] == 1 else level[index]
-        rest, stuck = self.part(index)._guarded(Answer(*(v[index] for v in now)), level, tolerance)
-        whole = [xp.asarray(v, copy=True) for v in (*now, fixed)]
-        for values, mended in zip(whole, (*rest, stuck), strict=True):
+        rest = self.part(index)._guarded(Answer(*(v[index] for v in now)), level, tolerance)
+        whole = [xp.asarray(v, copy=True) for v in now]
+        for values, mended in zip(whole, rest, strict=True):
             values[index] = mended
-        return Answer(*whole[:-1]), whole[-1]
+        return Answer(*whole)
 
-    def _guarded(self, now: Answer, level: NDArray, tolerance: float) -> tuple[Answer, NDArray]:
+    def _guarded(self, now: Answer, level: NDArray, tolerance: float) -> Answer:
         xp, (low, high) = self.xp, self._range(level)
         ends, unseen = (low, high), (low - 1.0, high + 1.0)              # an end is no bracket before it has been looked at
         low, high = xp.where(low < high, unseen[0], low), xp.where(low < high, unseen[1], high)
@@ -156,7 +162,7 @@ class Curves:
             right = miss > 0                                             # the root lies to the right
             low, high = xp.where(right, xp.maximum(low, now.depth), low), xp.where(right, high, xp.minimum(high, now.depth))
             narrow = (high - low <= NARROW) | (low >= ends[1]) | (high <= ends[0])
-            there = xp.abs(miss) <= max(tolerance, min(EXACT * 10.0 ** max(step - STEPS, 0), NOISE))
+            there = xp.abs(miss) <= max(tolerance, NOISE if step > 2 * STEPS else 0.0)
             target = xp.minimum(xp.maximum(high, ends[0]), ends[1])
             if bool(xp.all(xp.where(narrow, now.depth == target, there))):
                 break
@@ -164,7 +170,7 @@ class Curves:
             good = (trial > low) & (trial < high) & (step % 2 == 0 or step < STEPS)
             trial = xp.where(good, trial, xp.where(narrow, target, xp.minimum(xp.maximum(0.5 * (low + high), ends[0]), ends[1])))
             now = self.look(xp.where(there & ~narrow, now.depth, trial))
-        return now, narrow
+        return now
 
     def _log_slope(self, ratio: NDArray) -> NDArray:
         return self.pruning.log_slope(ratio + LEAST_RATIO)
@@ -188,5 +194,5 @@ def cheapest(problem: Deadline, price: ArrayLike) -> NDArray:
     with np.errstate(all="ignore"):
         curves = Curves(problem)
         paid = curves.answer(xp.log(xp.maximum(rent, TINY)))
-        costs = xp.where(rent > 0, curves.loss(paid) + rent * paid.band, curves.loss(curves.end(0.0)))
+        costs = xp.where(rent > 0, curves.loss(paid.ratio) + rent * paid.band, curves.loss(curves.low))
     return xp.moveaxis(xp.reshape(costs, (options, *rows, devices)), 0, -1)

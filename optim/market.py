@@ -6,14 +6,16 @@ the dual value q(lambda) = sum_k min_o cost - lambda B is concave with slope (de
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from channels.arrays import namespace
 from optim.curves import EXACT, LOOSE, Answer, Curves
 from optim.problem import Deadline
 
-BLOCK = 1 << 15      # entries (device, option) that are worked on at a time: their arrays fit the cache
+BLOCK = 1 << 17      # entries (device, option) that are worked on at a time: their arrays fit the cache
 TIE = 1e-14          # relative difference of costs that are equal
+ROUGH = 1e-4         # tolerance for prices that no answer will rest on
 FITS = 1e-4          # excess of the demand below which it counts as nearly fitting
 
 
@@ -30,6 +32,10 @@ class Point(NamedTuple):
     band: NDArray
     loss: NDArray
 
+    def reordered(self, order: NDArray) -> "Point":
+        """With the devices in another order."""
+        return self._replace(**{name: getattr(self, name)[:, order] for name in ("option", "ratio", "band", "loss")})
+
 
 class Block(NamedTuple):
     """Some devices of R rows, with O options each: curves in the order (O, R, K)."""
@@ -38,18 +44,18 @@ class Block(NamedTuple):
     shape: tuple[int, int, int]
     name: NDArray | None = None      # (K,) the only option that is left, where O = 1
 
-    def answer(self, price: NDArray, tolerance: float) -> Answer:
+    def answer(self, price: NDArray, tolerance: float, least: int) -> Answer:
         """What the options answer to prices (R,)."""
         xp, (_, rows, devices) = namespace(price), self.shape
         level = xp.log(price)
         if rows > 1:
             level = xp.reshape(xp.broadcast_to(level[None, :, None], (self.shape[0], rows, devices)), (-1,))
-        return self.curves.answer(level, tolerance)
+        return self.curves.answer(level, tolerance, least=least)
 
     def chosen(self, price: NDArray, answer: Answer) -> tuple[NDArray, ...]:
         """The cheapest option of each device (R, K), and what it gets there; of equals the one that asks for least."""
         xp = namespace(price)
-        columns = [xp.reshape(v, self.shape) for v in (answer.ratio, answer.band, answer.give, self.curves.loss(answer))]
+        columns = [xp.reshape(v, self.shape) for v in (answer.ratio, answer.band, answer.give, self.curves.loss(answer.ratio))]
         best = tuple(v[0] for v in columns)
         option = xp.zeros(best[0].shape, dtype=xp.int64) if self.name is None else self.name[None, :]
         cost = best[3] + price[:, None] * best[1]
@@ -75,7 +81,7 @@ class Block(NamedTuple):
         xp, (options, _, devices), answer = namespace(price), self.shape, self.curves.last
         assert answer is not None
         far = lowest / price
-        cost = far * (self.curves.loss(answer) + price * answer.band) + (1 - far) * self.curves.loss(self.curves.end(0.0))
+        cost = far * (self.curves.loss(answer.ratio) + price * answer.band) + (1 - far) * self.curves.loss(self.curves.low)
         alive = xp.count_nonzero(xp.reshape(cost, (options, devices)) <= least * (1 + TIE), axis=0)
         sure, torn = xp.nonzero(alive <= 1)[0], xp.nonzero(alive > 1)[0]
         entries = xp.reshape(xp.arange(options * devices), (options, devices))
@@ -87,36 +93,42 @@ class Block(NamedTuple):
 class Market:
     """R rows of devices that answer to prices; a long row is worked on in blocks of devices."""
 
-    def __init__(self, band: NDArray, blocks: list[Block], order: NDArray | None = None) -> None:
+    def __init__(self, band: NDArray, blocks: list[Block], *, rough: bool = False) -> None:
         self.band, self.blocks, self.xp = band, blocks, namespace(band)
-        self.order = order               # (K,) places of the devices after a split
+        self.rough = rough               # until then a row that will be split is not looked at closely, and has no dual value
 
     @classmethod
-    def of(cls, problem: Deadline) -> "Market":
+    def of(cls, problem: Deadline, *, rough: bool = False) -> "Market":
+        """The market of a problem (R, K, O)."""
         rows, devices, options = problem.shape
         size = max(BLOCK // options, 1) if rows == 1 else devices
         parts = [problem if size >= devices else problem.devices(slice(first, first + size)) for first in range(0, devices, size)]
         band = namespace(problem.gain).broadcast_to(problem.band, (rows,))
-        return cls(band, [Block(Curves(part), (options, rows, part.shape[-2])) for part in parts])
+        return cls(band, [Block(Curves(part), (options, rows, part.shape[-2])) for part in parts], rough=rough)
 
     def rows(self, index: NDArray) -> "Market":
         """The market of some rows."""
         return Market(self.band[index], [block.rows(index) for block in self.blocks] if self.band.shape[0] > 1 else self.blocks)
 
-    def split(self, last: Point, below: Point, above: Point) -> "Market":
-        """The market of one row, ``last`` looked at from one of two ends, without options that cannot win between them."""
+    def split(self, last: Point, below: Point, above: Point) -> tuple["Market", NDArray]:
+        """The market of one row, ``last`` looked at from one of two ends, without options that cannot win between them.
+
+        Also the order (K,) in which its devices are.
+        """
         xp, least, parts, first = self.xp, (above.loss + above.price[:, None] * above.band)[0], [], 0
         for block in self.blocks:
             here = slice(first, first + block.shape[2])
             parts.append((first, block.split(last.price, below.price, least[here], last.option[0, here])))
             first = here.stop
         order = xp.concat([first + who for first, part in parts for who in part[2:]])
-        return Market(self.band, [block for _, part in parts for block in part[:2] if block.shape[2]], xp.argsort(order))
+        return Market(self.band, [block for _, part in parts for block in part[:2] if block.shape[2]]), order
 
     def at(self, price: NDArray) -> Point:
         """The market at a positive price (R,) [1/Hz]: exact where the band nearly fits, nearly exact elsewhere."""
+        if self.rough:
+            return self._sum(price, ROUGH)._replace(dual=0.0 * price - np.inf)
         point = self._sum(price, LOOSE)
-        return self._sum(price, EXACT) if bool(self.xp.any(self.xp.abs(point.excess) < FITS)) else point
+        return self._sum(price, EXACT, 0) if bool(self.xp.any(self.xp.abs(point.excess) < FITS)) else point
 
     def free(self) -> Point:
         """The market where the band costs nothing."""
@@ -132,19 +144,14 @@ class Market:
         fits: NDArray = need <= self.band
         return fits
 
-    def _sum(self, price: NDArray, tolerance: float) -> Point:
-        return self._point(price, [block.chosen(price, block.answer(price, tolerance)) for block in self.blocks])
+    def _sum(self, price: NDArray, tolerance: float, least: int = 1) -> Point:
+        return self._point(price, [block.chosen(price, block.answer(price, tolerance, least)) for block in self.blocks])
 
     def _point(self, price: NDArray, parts: list[tuple[NDArray, ...]]) -> Point:
         xp = self.xp
-        columns: list[Any] = [v[0] if len(v) == 1 else xp.concat(v, axis=1) for v in zip(*parts, strict=True)]
-        if self.order is not None:
-            columns = [v[:, self.order] for v in columns]
-        option, ratio, band, give, loss = columns
-        demand = xp.sum(band, axis=1)
-        dual = xp.sum(loss, axis=1) + price * (demand - self.band)
-        return Point(price, xp.log(demand / self.band), xp.sum(give, axis=1) / demand, demand - self.band, dual,
-                     option, ratio, band, loss)
+        demand, fall, loss = (sum(xp.sum(part[which], axis=1) for part in parts) for which in (2, 3, 4))
+        each = (parts[0][which] if len(parts) == 1 else xp.concat([part[which] for part in parts], axis=1) for which in (0, 1, 2, 4))
+        return Point(price, xp.log(demand / self.band), fall / demand, demand - self.band, loss + price * (demand - self.band), *each)
 
 
 def where(condition: NDArray, yes: Point, no: Point) -> Point:

@@ -102,6 +102,10 @@ class Bracket(NamedTuple):
     def rows(self, index: NDArray) -> "Bracket":
         return Bracket(*(Point(*(v[index] for v in part)) if isinstance(part, Point) else part[index] for part in self))
 
+    def reordered(self, order: NDArray) -> "Bracket":
+        """With the devices in another order."""
+        return self._replace(below=self.below.reordered(order), above=self.above.reordered(order), point=self.point.reordered(order))
+
     def narrowed(self, point: Point) -> "Bracket":
         """With one more price looked at."""
         xp, short = namespace(point.price), point.excess > 0
@@ -126,7 +130,7 @@ class Bracket(NamedTuple):
         meet = ((above.dual - below.dual + below.slope * below.price - above.slope * above.price)
                 / (below.slope - above.slope))
         roof = below.dual + below.slope * (meet - below.price)                        # above any dual value
-        close = roof - xp.maximum(below.dual, above.dual) <= rtol * xp.maximum(xp.abs(roof), 1e-2 if bound else 1e-9)
+        close = xp.isfinite(roof) & (roof - xp.maximum(below.dual, above.dual) <= rtol * xp.maximum(xp.abs(roof), 1e-2 if bound else 1e-9))
         fits = (self.high < xp.inf) & (above.excess >= -rtol)
         return fits | both & close & (kinked | bound) | (self.high - self.low <= 1e-14), kinked, meet
 
@@ -155,16 +159,17 @@ class Bracket(NamedTuple):
 
 def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Search:
     """Search one block of rows (R, K, O); rows that are done drop out once they are half of those that are left."""
-    xp, market = namespace(price), Market.of(problem)
+    xp, whole = namespace(price), problem.shape[0] == 1 and problem.shape[1] > MANY and problem.shape[2] > 1
+    market = Market.of(problem, rough=whole)
     bracket, feasible = Bracket.at(market.at(price)), price == price
-    left, out = xp.arange(price.shape[0]), []
-    whole = problem.shape[0] == 1 and problem.shape[1] > MANY and problem.shape[2] > 1
+    left, out, order = xp.arange(price.shape[0]), [], None
     for step in range(MOST_STEPS):
         done, kinked, meet = bracket.done(rtol, bound)
         if step == LATE and not bool(xp.all(done | bracket.both)):
             bracket, feasible = bracket.ended(market)
             done = done | ~feasible | (bracket.high == -xp.inf)
         if bool(xp.all(done)) or 2 * int(xp.count_nonzero(done)) > done.shape[0]:
+            bracket = bracket if order is None else bracket.reordered(xp.argsort(order))
             here, rest = xp.nonzero(done)[0], xp.nonzero(~done)[0]
             out.append((left[here], bracket.rows(here), feasible[here], step))
             if not rest.shape[0]:
@@ -174,13 +179,13 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
         bracket, price = bracket.trial(rtol, kinked, meet, step)
         price = xp.where(done, bracket.point.price, price)
         bracket = bracket.narrowed(market.at(price))
-        if whole and bool(bracket.both & (bracket.high - bracket.low < NEAR)):
-            market, whole = market.split(bracket.point, bracket.below, bracket.above), False
+        if market.rough and bool(bracket.both & (bracket.high - bracket.low < NEAR)):
+            market, order = market.split(bracket.point, bracket.below, bracket.above)
+            bracket = bracket.reordered(order)
     else:
         out.append((left, bracket, feasible, MOST_STEPS))
-    order = xp.argsort(xp.concat([each[0] for each in out]))
-    found = [_result(*each[1:]) for each in out]
-    return _joined(found, lambda v: v[order])
+    rank = xp.argsort(xp.concat([each[0] for each in out]))
+    return _joined([_result(*each[1:]) for each in out], lambda v: v[rank])
 
 
 def _result(bracket: Bracket, feasible: NDArray, steps: int) -> Search:

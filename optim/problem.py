@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from channels.arrays import float_arrays, namespace
+from channels.arrays import changed, float_arrays, namespace
 from optim.costs import RoundCosts, pick
 from optim.pruning_cost import PruningCost
 
@@ -92,7 +92,7 @@ class Deadline:
 
     def change(self, whole: Change, each: Change, table: Change) -> "Deadline":
         """The problem with its (...,) arrays, its (..., K) arrays and its (..., K, O) arrays changed."""
-        return replace(self, costs=self.costs.each(table), pruning=self.pruning.each(table), noise=table(self.noise),
+        return changed(self, costs=self.costs.each(table), pruning=self.pruning.each(table), noise=table(self.noise),
                        prune_max=table(self.prune_max), prune_min=table(self.prune_min), gain=each(self.gain),
                        peak_power=each(self.peak_power), energy_budget=each(self.energy_budget),
                        band=whole(self.band), deadline=whole(self.deadline))

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from channels.arrays import float_arrays, namespace, to_numpy
+from channels.arrays import changed, float_arrays, namespace, to_numpy
 
 
 class PruningCost(Protocol):
@@ -75,7 +75,7 @@ class PowerLaw:
         return (self.exponent - 1) / ratio
 
     def each(self, change: Callable[[NDArray], NDArray]) -> "PowerLaw":
-        return PowerLaw(change(self.scale), change(self.exponent))
+        return changed(self, scale=change(self.scale), exponent=change(self.exponent), _steepness=change(self._steepness))
 
     def expression(self, ratio: Any) -> Any:
         import cvxpy as cp
@@ -133,7 +133,7 @@ class PiecewiseLinear:
 
     def each(self, change: Callable[[NDArray], NDArray]) -> "PiecewiseLinear":
         xp = namespace(self.heights)
-        return PiecewiseLinear(self.knots, xp.stack([change(self.heights[..., j]) for j in range(len(self.knots))], axis=-1))
+        return changed(self, heights=xp.stack([change(self.heights[..., j]) for j in range(len(self.knots))], axis=-1))
 
     def _lines(self) -> list[tuple[float, NDArray]]:
         slopes = self._slopes()
