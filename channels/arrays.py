@@ -8,13 +8,15 @@ from array_api_compat import array_namespace, device, is_array_api_obj, to_devic
 from numpy.typing import NDArray
 
 T = TypeVar("T")
+_LOCAL, _NUMPY = (np.ndarray, np.generic, float, int), array_namespace(np.zeros(0))
 
 
 def namespace(*values: Any) -> Any:
     """The namespace of the first array among ``values`` that is not numpy's; numpy's own if there is none."""
-    arrays = [v for v in values if is_array_api_obj(v)]
-    foreign = [v for v in arrays if not isinstance(v, np.ndarray | np.generic)]
-    return array_namespace(*foreign[:1] or arrays[:1] or [np.zeros(0)])
+    for value in values:
+        if not isinstance(value, _LOCAL) and is_array_api_obj(value):
+            return array_namespace(value)
+    return _NUMPY
 
 
 def float_arrays(*values: Any) -> tuple[Any, ...]:

@@ -98,7 +98,7 @@ class Curves:
         the tolerance.
         """
         xp, (low, high) = self.xp, self._range(level)
-        now = self.last if self.last is not None else self.look(xp.maximum(self.shallow, 0.0 * self.shallow + START))
+        now = self.first()
         for step in range(STEPS + 1):
             miss = level + now.pull
             following = xp.minimum(xp.maximum(now.depth - miss / now.steep, low), high)
@@ -115,6 +115,12 @@ class Curves:
             ratio=xp.where(lowest & ~self.pole, self.low, now.ratio),        # the exponential misses it by its rounding
             give=xp.where(stuck, 0.0, now.give))
         return now
+
+    def first(self) -> Answer:
+        """Where the last price left off, or somewhere to begin."""
+        if self.last is None:
+            self.last = self.look(self.xp.maximum(self.shallow, 0.0 * self.shallow + START))
+        return self.last
 
     def end(self, share: float) -> Answer:
         """Ratios at the lowest (``share`` 0) or the highest (1) end of the range, and their band; nothing else."""

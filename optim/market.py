@@ -15,7 +15,9 @@ from optim.problem import Deadline
 
 BLOCK = 1 << 17      # entries (device, option) that are worked on at a time: their arrays fit the cache
 TIE = 1e-14          # relative difference of costs that are equal
-ROUGH = 1e-4         # tolerance for prices that no answer will rest on
+ROUGH = 1e-4         # tolerance of F for prices that no answer will rest on
+VAGUE, FAR = 1e-2, 0.1      # the same while the excess of the demand is larger than that
+FARTHEST = 3.0       # step of log(price) that a guess may take
 FITS = 1e-4          # excess of the demand below which it counts as nearly fitting
 
 
@@ -123,12 +125,33 @@ class Market:
         order = xp.concat([first + who for first, part in parts for who in part[2:]])
         return Market(self.band, [block for _, part in parts for block in part[:2] if block.shape[2]]), order
 
-    def at(self, price: NDArray) -> Point:
-        """The market at a positive price (R,) [1/Hz]: exact where the band nearly fits, nearly exact elsewhere."""
+    def at(self, price: NDArray, sure: NDArray | None = None) -> Point:
+        """The market at a positive price (R,) [1/Hz]: exact where the band nearly fits, nearly exact elsewhere.
+
+        Rough, and without dual value, where the band is far from fitting and nothing else is ``sure`` (R,) yet.
+        """
+        xp = self.xp
         if self.rough:
             return self._sum(price, ROUGH)._replace(dual=0.0 * price - np.inf)
-        point = self._sum(price, LOOSE)
-        return self._sum(price, EXACT, 0) if bool(self.xp.any(self.xp.abs(point.excess) < FITS)) else point
+        point = self._sum(price, VAGUE)
+        far = ((xp.abs(point.excess) > FAR) & (~sure if sure is not None else price < np.inf))
+        if not bool(xp.all(far)):
+            point = self._sum(price, LOOSE, 0)
+            if bool(xp.any(xp.abs(point.excess) < FITS)):
+                point = self._sum(price, EXACT, 0)
+        return point._replace(dual=xp.where(far, -np.inf, point.dual))
+
+    def guess(self) -> NDArray:
+        """A price (R,) to begin with: a step of Newton's from equal depths, each with the price that it would be the answer to."""
+        xp, demand, give, pull = self.xp, 0.0 * self.band, 0.0 * self.band, 0.0 * self.band
+        for block in self.blocks:
+            first = block.curves.first()
+            weight = xp.where(block.curves.possible, first.give, 0.0)
+            band = xp.where(block.curves.possible, first.band, 0.0)
+            demand, give, pull = (total + xp.sum(xp.reshape(v, block.shape), axis=(0, 2)) for total, v in (
+                (demand, band / block.shape[0]), (give, weight), (pull, weight * first.pull)))
+        move = xp.log(demand / self.band) * demand * self.blocks[0].shape[0] / give
+        return xp.exp(-pull / give - xp.clip(move, -FARTHEST, FARTHEST))
 
     def free(self) -> Point:
         """The market where the band costs nothing."""

@@ -62,18 +62,14 @@ def search(problem: Deadline, start: ArrayLike | None = None, rtol: float = 1e-1
 
 
 def _first_price(problem: Deadline, start: ArrayLike | None) -> NDArray:
-    """Prices (R,) to begin with: those given, or the worth of all pruning spread over the band."""
-    *rows, devices, options = problem.shape
-    xp, worth = namespace(problem.gain), problem.pruning.value(problem.prune_max)
-    guess = devices * xp.maximum(xp.mean(worth), 1e-30) / problem.band
+    """Prices (R,) to begin with: those given, or that of a sample of many devices; 0 where nothing is known."""
+    *rows, devices, _ = problem.shape
     if start is None and not rows and devices > MANY:
         some = problem.devices(slice(None, None, STRIDE))
         some = replace(some, band=problem.band * (some.shape[-2] / devices))
         start = search(some, rtol=1e-3).price
-    if start is not None:
-        given = float_arrays(start, problem.gain)[1]
-        guess = xp.where(given > 0, given, guess)
-    return xp.reshape(xp.broadcast_to(guess, tuple(rows)), (-1,))
+    xp, price = float_arrays(0.0 if start is None else start, problem.gain)[:2]
+    return xp.reshape(xp.broadcast_to(price, tuple(rows)), (-1,))
 
 
 class Bracket(NamedTuple):
@@ -161,6 +157,8 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
     """Search one block of rows (R, K, O); rows that are done drop out once they are half of those that are left."""
     xp, whole = namespace(price), problem.shape[0] == 1 and problem.shape[1] > MANY and problem.shape[2] > 1
     market = Market.of(problem, rough=whole)
+    guess = market.guess()
+    price = xp.where(price > 0, price, xp.where((guess > 0) & (guess < xp.inf), guess, 1 / market.band))
     bracket, feasible = Bracket.at(market.at(price)), price == price
     left, out, order = xp.arange(price.shape[0]), [], None
     for step in range(MOST_STEPS):
@@ -178,7 +176,7 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
             done, kinked, meet = done[rest], kinked[rest], meet[rest]
         bracket, price = bracket.trial(rtol, kinked, meet, step)
         price = xp.where(done, bracket.point.price, price)
-        bracket = bracket.narrowed(market.at(price))
+        bracket = bracket.narrowed(market.at(price, bracket.both))
         if market.rough and bool(bracket.both & (bracket.high - bracket.low < NEAR)):
             market, order = market.split(bracket.point, bracket.below, bracket.above)
             bracket = bracket.reordered(order)
