@@ -127,12 +127,12 @@ def least_band(problem: Deadline, ratio: NDArray) -> tuple[NDArray, NDArray]:
     return tuple(xp.where(enough, xp.where(silent, 0.0, v), xp.inf) for v in found[:2])  # type: ignore[return-value]
 
 
-def ratio_range(problem: Deadline) -> tuple[NDArray, NDArray, NDArray]:
+def ratio_range(problem: Deadline, least: LeastBand | None = None) -> tuple[NDArray, NDArray, NDArray]:
     """Pruning ratios that some band allows: lowest, highest, and whether the lowest is a pole (needs infinite band).
 
     By the wide-band limit U ln2 < Y: linear in x. Where the lowest is above the highest no band helps.
     """
-    xp, least = namespace(problem.gain), LeastBand.of(problem)
+    xp, least = namespace(problem.gain), least or LeastBand.of(problem)
     room, per_keep = _power_room(xp, least)
     most = _largest_keep(xp, room, per_keep)
     if least.spare is not None and least.kept_spare is not None:

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from channels.arrays import float_arrays, namespace
-from optim.band import TINY, LeastBand, possible, ratio_range
+from optim.band import TINY, LeastBand, ratio_range
 from optim.problem import Deadline
 
 POLE = 1e-16                    # share of the range that counts as the pole
 LEAST_RATIO = 1e-30             # added to a ratio where a cost is asked for its slope
 STEEP, SMOOTH = 4.6, 0.1        # where log c' rises by less over the range, the origin lies so much of the range below it
-EXACT, LOOSE, NOISE = 1e-9, 3e-7, 1e-8      # tolerances of F; its errors enter the demand as they are, and costs squared
+EXACT, NOISE = 1e-9, 1e-8       # tolerances of F; its errors enter the demand as they are, and costs squared
 START = -0.3                    # depth to begin with
 STEPS = 6                       # Newton's steps before a bracket guards them and the tolerance loosens
 FEW, LONG = 8, 4096             # less than one in so many that are left over of so many are gone on with alone
@@ -65,19 +65,19 @@ class Curves:
             found: NDArray = xp.reshape(xp.moveaxis(xp.broadcast_to(v, shape), -1, 0), (-1,))
             return found
 
-        able = flat(possible(problem))
-        low, high, self.pole = (flat(v) for v in ratio_range(problem))
-        self.possible = able
+        least = LeastBand.of(problem)
+        low, high, self.pole = (flat(v) for v in ratio_range(problem, least))
+        self.possible = able = (low < high) | ((low == high) & ~self.pole)
         self.noise, self.pruning = xp.where(able, flat(problem.noise), xp.inf), problem.pruning.each(flat)
         self.least = LeastBand(*(None if v is None else xp.where(able, flat(v), 1.0)  # type: ignore[arg-type]
-                                 for v in LeastBand.of(problem)))
+                                 for v in least))
         self.low = xp.where(able, low, 0.5)
         width = xp.where(able, high, 0.5) - self.low
         smooth = self._log_slope(self.low) > self._log_slope(self.low + width) - STEEP
         offset = xp.where(smooth & ~self.pole, SMOOTH * width, 0.0)
         self.origin, self.range = self.low - offset, width + offset
         self.shallow = xp.log(xp.maximum(offset / xp.maximum(self.range, TINY), POLE))
-        self.kinks = [self._kink(ratio) for ratio in (*self.pruning.kinks, *map(flat, LeastBand.of(problem).kinks()))]
+        self.kinks = [self._kink(ratio) for ratio in (*self.pruning.kinks, *map(flat, least.kinks()))]
         self.last: Answer | None = None
 
     def part(self, index: Any) -> "Curves":

@@ -56,10 +56,10 @@ def solve_kkt(problem: Deadline, *, price: ArrayLike | None = None, rtol: float 
 def residual(problem: Deadline, found: Allocation) -> Residual:
     """How far an answer to one problem, from whatever solver, is from the optimality conditions of (1)."""
     xp, fixed, price = namespace(found.price), problem.of(found.option), found.price
+    ratio = found.ratio[..., None]
     excess = [xp.sum(found.bandwidth) / problem.band - 1, found.latency / problem.deadline - 1,
               found.power / problem.peak_power - 1, found.energy / problem.energy_budget - 1,
-              found.ratio - fixed.prune_max[..., 0], fixed.prune_min[..., 0] - found.ratio]
-    ratio = found.ratio[..., None]
+              (ratio - fixed.prune_max), (fixed.prune_min - ratio)]
     asked = xp.minimum(least_band(fixed, ratio)[0], found.bandwidth[..., None])
     paid = fixed.noise + fixed.pruning.value(ratio) + price * asked
     objective = float(xp.sum(xp.broadcast_to(fixed.noise + fixed.pruning.value(ratio), paid.shape)))

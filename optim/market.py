@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channels.arrays import namespace
-from optim.curves import EXACT, LOOSE, Answer, Curves
+from optim.curves import EXACT, Answer, Curves
 from optim.problem import Deadline
 
 BLOCK = 1 << 17      # entries (device, option) that are worked on at a time: their arrays fit the cache
@@ -18,7 +18,6 @@ TIE = 1e-14          # relative difference of costs that are equal
 ROUGH = 1e-4         # tolerance of F for prices that no answer will rest on
 VAGUE, FAR = 1e-2, 0.1      # the same while the excess of the demand is larger than that
 FARTHEST = 3.0       # step of log(price) that a guess may take
-FITS = 1e-4          # excess of the demand below which it counts as nearly fitting
 
 
 class Point(NamedTuple):
@@ -102,7 +101,8 @@ class Market:
     @classmethod
     def of(cls, problem: Deadline, *, rough: bool = False) -> "Market":
         """The market of a problem (R, K, O)."""
-        rows, devices, options = problem.shape
+        *leading, devices, options = problem.shape
+        rows = leading[0] if leading else 1
         size = max(BLOCK // options, 1) if rows == 1 else devices
         parts = [problem if size >= devices else problem.devices(slice(first, first + size)) for first in range(0, devices, size)]
         band = namespace(problem.gain).broadcast_to(problem.band, (rows,))
@@ -126,19 +126,18 @@ class Market:
         return Market(self.band, [block for _, part in parts for block in part[:2] if block.shape[2]]), order
 
     def at(self, price: NDArray, sure: NDArray | None = None) -> Point:
-        """The market at a positive price (R,) [1/Hz]: exact where the band nearly fits, nearly exact elsewhere.
+        """The market at a positive price (R,) [1/Hz].
 
-        Rough, and without dual value, where the band is far from fitting and nothing else is ``sure`` (R,) yet.
+        Rough, and without dual value, where the band is far from fitting and there are no prices on both sides (``sure``) yet.
         """
         xp = self.xp
         if self.rough:
             return self._sum(price, ROUGH)._replace(dual=0.0 * price - np.inf)
+        if sure is not None and bool(xp.all(sure)):
+            return self._sum(price, EXACT)
         point = self._sum(price, VAGUE)
-        far = ((xp.abs(point.excess) > FAR) & (~sure if sure is not None else price < np.inf))
-        if not bool(xp.all(far)):
-            point = self._sum(price, LOOSE, 0)
-            if bool(xp.any(xp.abs(point.excess) < FITS)):
-                point = self._sum(price, EXACT, 0)
+        far = (xp.abs(point.excess) > FAR) & (price < np.inf if sure is None else ~sure)
+        point = point if bool(xp.all(far)) else self._sum(price, EXACT, 0)
         return point._replace(dual=xp.where(far, -np.inf, point.dual))
 
     def guess(self) -> NDArray:

@@ -56,7 +56,7 @@ def search(problem: Deadline, start: ArrayLike | None = None, rtol: float = 1e-1
     *rows, devices, options = problem.shape
     price, count, size = _first_price(problem, start), int(np.prod(rows)), max(BLOCK // (devices * options), 1)
     with np.errstate(all="ignore"):
-        found = [_search(problem.rows(slice(first, first + size)), price[first:first + size], rtol, bound)
+        found = [_search(problem.rows(slice(first, first + size)) if rows else problem, price[first:first + size], rtol, bound)
                  for first in range(0, count, size)]
     return _joined(found, lambda v: namespace(v).reshape(v, (*rows, *v.shape[1:])))
 
@@ -154,12 +154,14 @@ class Bracket(NamedTuple):
 
 
 def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Search:
-    """Search one block of rows (R, K, O); rows that are done drop out once they are half of those that are left."""
-    xp, whole = namespace(price), problem.shape[0] == 1 and problem.shape[1] > MANY and problem.shape[2] > 1
+    """Search one block of R rows, (R, K, O) or (K, O); rows that are done drop out once they are half of those that are left."""
+    xp, whole = namespace(price), price.shape[0] == 1 and problem.shape[-2] > MANY and problem.shape[-1] > 1
     market = Market.of(problem, rough=whole)
-    guess = market.guess()
-    price = xp.where(price > 0, price, xp.where((guess > 0) & (guess < xp.inf), guess, 1 / market.band))
-    bracket, feasible = Bracket.at(market.at(price)), price == price
+    known = price > 0
+    if not bool(xp.all(known)):
+        guess = market.guess()
+        price = xp.where(known, price, xp.where((guess > 0) & (guess < xp.inf), guess, 1 / market.band))
+    bracket, feasible = Bracket.at(market.at(price, known)), price == price
     left, out, order = xp.arange(price.shape[0]), [], None
     for step in range(MOST_STEPS):
         done, kinked, meet = bracket.done(rtol, bound)

@@ -105,6 +105,8 @@ class Deadline:
 
     def of(self, option: NDArray) -> "Deadline":
         """The problem with every device's option fixed to ``option`` (..., K): one column is left."""
+        if self.shape[-1] == 1:
+            return self
         return self.change(_same, _same, lambda v: pick(v, option))
 
     def rows(self, index: Any) -> "Deadline":
