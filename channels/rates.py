@@ -45,14 +45,20 @@ def snr_within(xp: Any, a: NDArray) -> NDArray:
     then one more on (2) itself, where small x does not cancel. Closer to the limit x = 2d + 8d^2/3 + ..., d = 1 - a.
     """
     left = 1 - a
-    excess = -xp.log(a) - left                          # z - ln z - 1 at the root
-    z = 1 + xp.sqrt(2 * excess) + excess * (5 / 6)
-    miss, slope = z - xp.log(z), 1 - 1 / z
-    miss -= 1
-    miss -= excess
-    slope -= miss / (2 * slope * z * z)
-    z -= miss / slope
-    x = xp.where(left < 1e-4, left * (2 + left * (8 / 3)), z / a - 1)
+    excess = xp.log(a)
+    excess += left                                      # minus (z - ln z - 1) at the root
+    root = xp.sqrt(-2 * excess)
+    y = root * (5 / 12)                                 # z - 1
+    y += 1
+    y *= root
+    z = 1 + y
+    miss = y - xp.log1p(y)
+    miss += excess
+    slope = y / z
+    slope -= miss / (2 * y * z)
+    y -= miss / slope
+    y += left
+    x = xp.where(left < 1e-4, left * (2 + left * (8 / 3)), y / a)
     part = 1 / (1 + x)
     miss, slope = xp.log1p(x) - a * x, part - a
     part *= part

@@ -69,29 +69,31 @@ class LeastBand(NamedTuple):
         """Values where some band is enough; elsewhere anything."""
         xp, keep = namespace(ratio), 1 - ratio
         time, load = self.time - keep * self.kept_time, self.nats + keep * self.kept_nats
-        energy, drain = self.reach * time, self.reach * self.kept_time                            # Y and -Y' of (1)
+        energy = self.reach * time                                                                # Y of (1)
+        d, f = self.kept_nats / load, self.kept_time / time
+        e = f                                                                                     # -Y'/Y
         if self.spare is not None and self.kept_spare is not None:
             spare = self.spare - keep * self.kept_spare
-            energy, drain = xp.minimum(energy, spare), xp.where(spare < energy, self.kept_spare, drain)
+            e = xp.where(spare < energy, self.kept_spare / spare, f)
+            energy = xp.minimum(energy, spare)
         crowding = xp.minimum(load / energy, CROWDED)
         snr = snr_within(xp, crowding)
         crowding *= snr                                                                           # log(1 + z)
         part = snr / (1 + snr)
         psi = crowding - part
-        m, d, e, f = crowding / psi, self.kept_nats / load, drain / energy, self.kept_time / time
-        q = d + e
+        m, q = crowding / psi, d + e
         rise = m * q                                                                              # (3)
-        rise -= e
-        rise += f
-        rise += TINY
-        bend = m * part                                                                           # of rise, over m at first
+        bend = m * part                                                                           # of rise, over m q at first
         bend -= 1
         bend *= part
         bend /= psi
         bend *= q
         bend += e - d
-        bend *= q * m
-        bend += (f - e) * (f + e)
+        bend *= rise
+        if e is not f:
+            rise += f - e
+            bend += (f - e) * (f + e)
+        rise += TINY
         snr *= time
         band = energy / snr
         bend /= rise

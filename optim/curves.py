@@ -28,6 +28,7 @@ EXACT, NOISE = 1e-9, 1e-8       # tolerances of F; its errors enter the demand a
 START = -0.3                    # depth to begin with
 STEPS = 6                       # Newton's steps before a bracket guards them and the tolerance loosens
 FEW, LONG = 8, 4096             # less than one in so many that are left over of so many are gone on with alone
+HARD = 64                       # one in so many may be left over where the tolerance is rough
 NARROW = 1e-14                  # length of a bracket that is a point
 MOST_STEPS = 200
 
@@ -40,7 +41,8 @@ class Answer(NamedTuple):
     steep: NDArray          # dF / d depth
     ratio: NDArray
     band: NDArray           # [Hz]
-    give: NDArray           # d band / d log(lambda) [Hz]
+    slide: NDArray          # -d band / d depth [Hz]
+    give: NDArray           # d band / d log(lambda) [Hz], once the answer is found
 
 
 class Kink(NamedTuple):
@@ -62,21 +64,23 @@ class Curves:
         shape = problem.shape
 
         def flat(v: NDArray) -> NDArray:
-            found: NDArray = xp.reshape(xp.moveaxis(xp.broadcast_to(v, shape), -1, 0), (-1,))
+            v = v if v.shape == shape else xp.broadcast_to(v, shape)
+            found: NDArray = xp.reshape(v if shape[-1] == 1 else xp.moveaxis(v, -1, 0), (-1,))
             return found
 
         least = LeastBand.of(problem)
         low, high, self.pole = (flat(v) for v in ratio_range(problem, least))
         self.possible = able = (low < high) | ((low == high) & ~self.pole)
         self.noise, self.pruning = xp.where(able, flat(problem.noise), xp.inf), problem.pruning.each(flat)
-        self.least = LeastBand(*(None if v is None else xp.where(able, flat(v), 1.0)  # type: ignore[arg-type]
-                                 for v in least))
+        self.least = LeastBand(*(None if v is None else flat(v) for v in least))  # type: ignore[arg-type]
+        if not bool(xp.all(able)):
+            self.least = LeastBand(*(None if v is None else xp.where(able, v, 1.0) for v in self.least))  # type: ignore[arg-type]
         self.low = xp.where(able, low, 0.5)
         width = xp.where(able, high, 0.5) - self.low
         smooth = self._log_slope(self.low) > self._log_slope(self.low + width) - STEEP
         offset = xp.where(smooth & ~self.pole, SMOOTH * width, 0.0)
-        self.origin, self.range = self.low - offset, width + offset
-        self.shallow = xp.log(xp.maximum(offset / xp.maximum(self.range, TINY), POLE))
+        self.origin, self.range = self.low - offset + LEAST_RATIO, width + offset + LEAST_RATIO
+        self.shallow = xp.log(xp.maximum(offset / self.range, POLE))
         self.kinks = [self._kink(ratio) for ratio in (*self.pruning.kinks, *map(flat, least.kinks()))]
         self.last: Answer | None = None
 
@@ -104,7 +108,9 @@ class Curves:
             following = xp.minimum(xp.maximum(now.depth - miss / now.steep, low), high)
             left = (xp.abs(miss) > tolerance) & (following != now.depth)
             count = int(xp.count_nonzero(left))
-            if not count and step >= least:
+            if count <= (left.shape[0] // HARD if tolerance > EXACT else 0) and step >= least:
+                if not step:
+                    return now
                 break
             if step == STEPS or 0 < FEW * count < left.shape[0] > LONG:
                 now = self._finished(now, xp.nonzero(left)[0], level, tolerance)
@@ -113,7 +119,7 @@ class Curves:
         lowest, stuck = now.depth == self.shallow, (now.depth <= low) | (now.depth >= high)
         self.last = now = now._replace(
             ratio=xp.where(lowest & ~self.pole, self.low, now.ratio),        # the exponential misses it by its rounding
-            give=xp.where(stuck, 0.0, now.give))
+            give=xp.where(stuck, 0.0, now.slide / now.steep))
         return now
 
     def first(self) -> Answer:
@@ -125,7 +131,7 @@ class Curves:
     def end(self, share: float) -> Answer:
         """Ratios at the lowest (``share`` 0) or the highest (1) end of the range, and their band; nothing else."""
         ratio, none = self.low + share * (self.origin + self.range - self.low), 0.0 * self.low
-        return Answer(none, none, none, ratio, self.least.at(ratio).band, none)
+        return Answer(none, none, none, ratio, self.least.at(ratio).band, none, none)
 
     def loss(self, ratio: NDArray) -> NDArray:
         """phi + c(ratio) [1]; inf where the option is impossible."""
@@ -138,9 +144,12 @@ class Curves:
         span = self.range * xp.exp(depth)
         ratio = self.origin + span
         least = self.least.at(ratio)
-        pull = xp.log(least.relief) - self._log_slope(ratio)
-        steep = xp.minimum(-(least.growth + self.pruning.bend(ratio + LEAST_RATIO)) * span, -TINY)
-        return Answer(depth, pull, steep, ratio, least.band, least.relief * span / steep)
+        pull = xp.log(least.relief)
+        pull -= self.pruning.log_slope(ratio)
+        steep = least.growth + self.pruning.bend(ratio)
+        steep *= -span
+        slide = least.relief * span
+        return Answer(depth, pull, steep, ratio, least.band, slide, slide)
 
     def _range(self, level: NDArray) -> tuple[NDArray, NDArray]:
         """Depths between which the root lies, or the nearer one of which it is; one, where it is a kink."""

@@ -16,7 +16,7 @@ from optim.problem import Deadline
 BLOCK = 1 << 17      # entries (device, option) that are worked on at a time: their arrays fit the cache
 TIE = 1e-14          # relative difference of costs that are equal
 ROUGH = 1e-4         # tolerance of F for prices that no answer will rest on
-VAGUE, FAR = 1e-2, 0.1      # the same while the excess of the demand is larger than that
+LADDER = ((1e-2, 1e-2), (1e-5, 1e-5), (EXACT, 0.0))     # the same, and from which excess of the demand on it is enough
 FARTHEST = 3.0       # step of log(price) that a guess may take
 
 
@@ -130,22 +130,25 @@ class Market:
 
         Rough, and without dual value, where the band is far from fitting and there are no prices on both sides (``sure``) yet.
         """
-        xp = self.xp
+        xp, sure = self.xp, price < 0 if sure is None else sure
         if self.rough:
             return self._sum(price, ROUGH)._replace(dual=0.0 * price - np.inf)
-        if sure is not None and bool(xp.all(sure)):
-            return self._sum(price, EXACT)
-        point = self._sum(price, VAGUE)
-        far = (xp.abs(point.excess) > FAR) & (price < np.inf if sure is None else ~sure)
-        point = point if bool(xp.all(far)) else self._sum(price, EXACT, 0)
-        return point._replace(dual=xp.where(far, -np.inf, point.dual))
+        point, answers, least = None, None, 1
+        for tolerance, enough in LADDER[-1:] if bool(xp.all(sure)) else LADDER:
+            before, answers = answers, [block.answer(price, tolerance, least) for block in self.blocks]
+            if point is None or any(old is not new for old, new in zip(before or [], answers, strict=True)):
+                point = self._point(price, [block.chosen(price, answer) for block, answer in zip(self.blocks, answers, strict=True)])
+            far, least = (xp.abs(point.excess) > enough) & ~sure, 0
+            if bool(xp.all(far)):
+                break
+        return point._replace(dual=xp.where(far & (enough > 0), -np.inf, point.dual))
 
     def guess(self) -> NDArray:
         """A price (R,) to begin with: a step of Newton's from equal depths, each with the price that it would be the answer to."""
         xp, demand, give, pull = self.xp, 0.0 * self.band, 0.0 * self.band, 0.0 * self.band
         for block in self.blocks:
             first = block.curves.first()
-            weight = xp.where(block.curves.possible, first.give, 0.0)
+            weight = xp.where(block.curves.possible, first.slide / first.steep, 0.0)
             band = xp.where(block.curves.possible, first.band, 0.0)
             demand, give, pull = (total + xp.sum(xp.reshape(v, block.shape), axis=(0, 2)) for total, v in (
                 (demand, band / block.shape[0]), (give, weight), (pull, weight * first.pull)))
@@ -166,8 +169,8 @@ class Market:
         fits: NDArray = need <= self.band
         return fits
 
-    def _sum(self, price: NDArray, tolerance: float, least: int = 1) -> Point:
-        return self._point(price, [block.chosen(price, block.answer(price, tolerance, least)) for block in self.blocks])
+    def _sum(self, price: NDArray, tolerance: float) -> Point:
+        return self._point(price, [block.chosen(price, block.answer(price, tolerance, 1)) for block in self.blocks])
 
     def _point(self, price: NDArray, parts: list[tuple[NDArray, ...]]) -> Point:
         xp = self.xp

@@ -121,14 +121,16 @@ class Bracket(NamedTuple):
     def done(self, rtol: float, bound: bool) -> tuple[NDArray, NDArray, NDArray]:
         """Rows that are closed; rows in which a device changes its option; where the tangents of the dual meet."""
         xp, below, above = namespace(self.low), self.below, self.above
-        both = self.both
-        kinked = both & xp.any(below.option != above.option, axis=-1)
+        fits = (self.high < xp.inf) & (above.excess >= -rtol) | (self.high - self.low <= 1e-14)
+        kinked = self.both & xp.any(below.option != above.option, axis=-1)
+        if not bound and not bool(xp.any(kinked)):
+            return fits, kinked, self.low
         meet = ((above.dual - below.dual + below.slope * below.price - above.slope * above.price)
                 / (below.slope - above.slope))
         roof = below.dual + below.slope * (meet - below.price)                        # above any dual value
-        close = xp.isfinite(roof) & (roof - xp.maximum(below.dual, above.dual) <= rtol * xp.maximum(xp.abs(roof), 1e-2 if bound else 1e-9))
-        fits = (self.high < xp.inf) & (above.excess >= -rtol)
-        return fits | both & close & (kinked | bound) | (self.high - self.low <= 1e-14), kinked, meet
+        close = xp.isfinite(roof) & (
+            roof - xp.maximum(below.dual, above.dual) <= rtol * xp.maximum(xp.abs(roof), 1e-2 if bound else 1e-9))
+        return fits | close & (kinked | self.both & bound), kinked, meet
 
     def trial(self, rtol: float, kinked: NDArray, meet: NDArray, step: int) -> tuple["Bracket", NDArray]:
         """The next price, guarded: Newton's from the nearer end; in turn with it, where a device changes its option, a step
@@ -138,10 +140,10 @@ class Bracket(NamedTuple):
         near = where(nearer, self.above, self.below)
         y, length = xp.log(near.price), self.high - self.low
         move = xp.clip(-(near.excess + 0.5 * rtol) / near.fall, -FARTHEST, FARTHEST)
-        trial = y + move
-        if step % 3 == 0:
+        trial, any_kinked = y + move, bool(xp.any(kinked))
+        if any_kinked and step % 3 == 0:
             trial = xp.where(kinked, xp.where(CLOSE * xp.abs(move) < length, y + BEYOND * move, xp.log(meet)), trial)
-        if step % 3 == 1:
+        if any_kinked and step % 3 == 1:
             secant = self.high - self.above.excess * length / (self.above.excess - self.below.excess)
             trial = xp.where(kinked, secant, trial)
         slow, gone = xp.zeros_like(both), self._replace(stretch=xp.minimum(2 * self.stretch, xp.zeros_like(y) + FARTHEST))
