@@ -24,11 +24,11 @@ from optim.problem import Deadline
 POLE = 1e-16                    # share of the range that counts as the pole
 LEAST_RATIO = 1e-30             # added to a ratio where a cost is asked for its slope
 STEEP, SMOOTH = 4.6, 0.1        # where log c' rises by less over the range, the origin lies so much of the range below it
-EXACT, NOISE = 1e-9, 1e-8       # tolerances of F; its errors enter the demand as they are, and costs squared
+EXACT, NOISE, ROUGH = 1e-9, 1e-8, 1e-4      # tolerances of F; its errors enter the demand as they are, and costs squared
 START = -0.3                    # depth to begin with
 STEPS = 6                       # Newton's steps before a bracket guards them and the tolerance loosens
 FEW, LONG = 8, 4096             # less than one in so many that are left over of so many are gone on with alone
-HARD = 64                       # one in so many may be left over where the tolerance is rough
+HARD = 64                       # one in so many may be left over where the tolerance is not even rough
 NARROW = 1e-14                  # length of a bracket that is a point
 MOST_STEPS = 200
 
@@ -108,7 +108,7 @@ class Curves:
             following = xp.minimum(xp.maximum(now.depth - miss / now.steep, low), high)
             left = (xp.abs(miss) > tolerance) & (following != now.depth)
             count = int(xp.count_nonzero(left))
-            if count <= (left.shape[0] // HARD if tolerance > EXACT else 0) and step >= least:
+            if count <= (left.shape[0] // HARD if tolerance > ROUGH else 0) and step >= least:
                 if not step:
                     return now
                 break

@@ -46,10 +46,10 @@ def solve_kkt(problem: Deadline, *, price: ArrayLike | None = None, rtol: float 
         With its certificate: ``lower_bound`` holds for every choice of splits, and ``gap`` measures against it.
     """
     found = search(problem, price, rtol)
-    best, bound = candidates(problem, found, rtol), found.dual
+    xp, best, bound = namespace(found.price), candidates(problem, found, rtol), found.dual
     if len(problem.shape) == 2 and bool(best.objective < np.inf):
         best, least = branch(problem, found, best, target=GAP, most=branches, rtol=rtol)
-        bound = 0.0 * bound + least
+        bound = xp.zeros_like(bound) + least
     return answer(problem, best, bound)
 
 

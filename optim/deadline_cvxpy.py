@@ -103,10 +103,7 @@ class ConicModel:
         import cvxpy as cp
 
         p = self.problem if gain is None else replace(self.problem, gain=gain)
-        reach = _column(p.peak_power * p.gain / p.band, len(option))
-        unit = np.maximum(reach, 1.0)                     # entries of the cone near one, for strong links too
-        self.log_unit.value, self.per_unit.value, self.reach.value = np.log(unit), 1 / unit, reach / unit
-        self.quality.value = _column(p.gain, len(option))
+        self.fade(p)
         found, ended = [], Status.STALLED
         for settings in TRIES:
             try:
@@ -120,6 +117,14 @@ class ConicModel:
             if self.model.status == cp.OPTIMAL:
                 break
         return min(found, key=lambda a: abs(float(a.objective - a.lower_bound)), default=_nothing(option, p, ended))
+
+    def fade(self, p: Deadline) -> None:
+        """Set the parameters to the gains of ``p``, the same problem otherwise."""
+        devices = p.shape[-2]
+        reach = _column(p.peak_power * p.gain / p.band, devices)
+        unit = np.maximum(reach, 1.0)                     # entries of the cone near one, for strong links too
+        self.log_unit.value, self.per_unit.value, self.reach.value = np.log(unit), 1 / unit, reach / unit
+        self.quality.value = _column(p.gain, devices)
 
     def run(self, settings: dict[str, Any]) -> None:
         """Call Clarabel once with the parameters that are set."""

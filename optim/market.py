@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channels.arrays import namespace
-from optim.curves import EXACT, Answer, Curves
+from optim.curves import EXACT, ROUGH, Answer, Curves
 from optim.problem import Deadline
 
 BLOCK = 1 << 17      # entries (device, option) that are worked on at a time: their arrays fit the cache
+SAFE = 1e-6          # margin for costs that are known roughly
 TIE = 1e-14          # relative difference of costs that are equal
-ROUGH = 1e-4         # tolerance of F for prices that no answer will rest on
-LADDER = ((1e-2, 1e-2), (1e-5, 1e-5), (EXACT, 0.0))     # the same, and from which excess of the demand on it is enough
+LADDER = ((1e-2, 1e-2), (1e-5, 1e-5), (EXACT, 0.0))     # tolerances of F, and from which excess of the demand on they do
+NEARLY = 1e-3        # excess of the demand down to which rough answers do
 FARTHEST = 3.0       # step of log(price) that a guess may take
 
 
@@ -83,7 +84,7 @@ class Block(NamedTuple):
         assert answer is not None
         far = lowest / price
         cost = far * (self.curves.loss(answer.ratio) + price * answer.band) + (1 - far) * self.curves.loss(self.curves.low)
-        alive = xp.count_nonzero(xp.reshape(cost, (options, devices)) <= least * (1 + TIE), axis=0)
+        alive = xp.count_nonzero(xp.reshape(cost, (options, devices)) <= least * (1 + SAFE), axis=0)
         sure, torn = xp.nonzero(alive <= 1)[0], xp.nonzero(alive > 1)[0]
         entries = xp.reshape(xp.arange(options * devices), (options, devices))
         mine = option[sure] * devices + sure
@@ -96,7 +97,7 @@ class Market:
 
     def __init__(self, band: NDArray, blocks: list[Block], *, rough: bool = False) -> None:
         self.band, self.blocks, self.xp = band, blocks, namespace(band)
-        self.rough = rough               # until then a row that will be split is not looked at closely, and has no dual value
+        self.rough = rough               # a row that will be split is not looked at closely before, and has no dual value
 
     @classmethod
     def of(cls, problem: Deadline, *, rough: bool = False) -> "Market":
@@ -132,7 +133,10 @@ class Market:
         """
         xp, sure = self.xp, price < 0 if sure is None else sure
         if self.rough:
-            return self._sum(price, ROUGH)._replace(dual=0.0 * price - np.inf)
+            point = self._sum(price, ROUGH)
+            self.rough = bool(xp.all(xp.abs(point.excess) > NEARLY))
+            if self.rough:
+                return point._replace(dual=0.0 * price - np.inf)
         point, answers, least = None, None, 1
         for tolerance, enough in LADDER[-1:] if bool(xp.all(sure)) else LADDER:
             before, answers = answers, [block.answer(price, tolerance, least) for block in self.blocks]

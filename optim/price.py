@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from channels.arrays import float_arrays, namespace
-from optim.market import BLOCK, Market, Point, where
+from optim.market import Market, Point, where
 from optim.problem import Deadline
 
 STRETCH = 1.0             # by which log(price) grows first where Newton's step is of no use; doubled each time
 FARTHEST = 12.0           # largest step of log(price)
 CLOSE, BEYOND = 8.0, 3.0   # a bracket longer than so many Newton's steps is closed from so many steps beyond
 MOST_STEPS = 300
+BATCH = 1 << 15                # entries (row, device, option) that are searched together
 LATE = 3                       # steps after which a row without both ends is asked whether it has them
 MANY, STRIDE = 1 << 13, 64     # one row of more devices starts from the price among every so manieth of them,
 NEAR = 0.1                     # and goes on without hopeless options once log(price) is known so far
@@ -54,7 +55,7 @@ def search(problem: Deadline, start: ArrayLike | None = None, rtol: float = 1e-1
     If only the ``bound`` is wanted, the search ends once the dual value is known to ``rtol``: long before the band fits.
     """
     *rows, devices, options = problem.shape
-    price, count, size = _first_price(problem, start), int(np.prod(rows)), max(BLOCK // (devices * options), 1)
+    price, count, size = _first_price(problem, start), int(np.prod(rows)), max(BATCH // (devices * options), 1)
     with np.errstate(all="ignore"):
         found = [_search(problem.rows(slice(first, first + size)) if rows else problem, price[first:first + size], rtol, bound)
                  for first in range(0, count, size)]
@@ -181,9 +182,9 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
         bracket, price = bracket.trial(rtol, kinked, meet, step)
         price = xp.where(done, bracket.point.price, price)
         bracket = bracket.narrowed(market.at(price, bracket.both))
-        if market.rough and bool(bracket.both & (bracket.high - bracket.low < NEAR)):
+        if whole and bool(bracket.both & (bracket.high - bracket.low < NEAR)):
             market, order = market.split(bracket.point, bracket.below, bracket.above)
-            bracket = bracket.reordered(order)
+            bracket, whole = bracket.reordered(order), False
     else:
         out.append((left, bracket, feasible, MOST_STEPS))
     rank = xp.argsort(xp.concat([each[0] for each in out]))

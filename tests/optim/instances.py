@@ -43,3 +43,17 @@ def instance(rng, devices, options=1, *, kind="power", weakest_db=-27.0, spread_
 
 def at_slack(problem, slack):
     return replace(problem, deadline=least_deadline(problem) * (1 + slack))
+
+
+def least_energy(problem):
+    """What each device spends at least (K,) [J]: pruned to the limit in its first option, with time and band without end."""
+    keep = 1 - problem.prune_max
+    computing = problem.costs.fixed_energy + keep * problem.costs.kept_energy
+    sending = (problem.costs.fixed_bits + keep * problem.costs.kept_bits) * np.log(2) / problem.gain[:, None]
+    return np.broadcast_to(computing + sending, problem.shape)[:, 0]
+
+
+def budgeted(rng, problem, slack, most=3.0):
+    """The problem with budgets of 1.05 to ``most`` times the least energy, and a deadline ``slack`` above its shortest then."""
+    budget = least_energy(problem) * rng.uniform(1.05, most, problem.shape[-2])
+    return at_slack(replace(problem, energy_budget=budget), slack)
