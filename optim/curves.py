@@ -43,7 +43,6 @@ class Answer(NamedTuple):
     band: NDArray           # [Hz]
     slide: NDArray          # -d band / d depth [Hz]
     give: NDArray           # d band / d log(lambda) [Hz], once the answer is found
-    left: NDArray           # depth that Newton's next step would add
 
 
 class Kink(NamedTuple):
@@ -115,13 +114,12 @@ class Curves:
                 break
             if step == STEPS or 0 < FEW * count < left.shape[0] > LONG:
                 now = self._finished(now, xp.nonzero(left)[0], level, tolerance)
-                following = now.depth
                 break
             now = self.look(following)
         lowest, stuck = now.depth == self.shallow, (now.depth <= low) | (now.depth >= high)
         self.last = now = now._replace(
             ratio=xp.where(lowest & ~self.pole, self.low, now.ratio),        # the exponential misses it by its rounding
-            give=xp.where(stuck, 0.0, now.slide / now.steep), left=following - now.depth)
+            give=xp.where(stuck, 0.0, now.slide / now.steep))
         return now
 
     def first(self) -> Answer:
@@ -133,7 +131,7 @@ class Curves:
     def end(self, share: float) -> Answer:
         """Ratios at the lowest (``share`` 0) or the highest (1) end of the range, and their band; nothing else."""
         ratio, none = self.low + share * (self.origin + self.range - self.low), 0.0 * self.low
-        return Answer(none, none, none, ratio, self.least.at(ratio).band, none, none, none)
+        return Answer(none, none, none, ratio, self.least.at(ratio).band, none, none)
 
     def loss(self, ratio: NDArray) -> NDArray:
         """phi + c(ratio) [1]; inf where the option is impossible."""
@@ -151,7 +149,7 @@ class Curves:
         steep = least.growth + self.pruning.bend(ratio)
         steep *= -span
         slide = least.relief * span
-        return Answer(depth, pull, steep, ratio, least.band, slide, slide, 0.0 * depth)
+        return Answer(depth, pull, steep, ratio, least.band, slide, slide)
 
     def _range(self, level: NDArray) -> tuple[NDArray, NDArray]:
         """Depths between which the root lies, or the nearer one of which it is; one, where it is a kink."""

@@ -16,8 +16,7 @@ from optim.problem import Deadline
 BLOCK = 1 << 17      # entries (device, option) that are worked on at a time: their arrays fit the cache
 SAFE = 1e-6          # margin for costs that are known roughly
 TIE = 1e-14          # relative difference of costs that are equal
-LOOKS, TRUST = 4, 1.0   # Newton's steps at a price before all are taken; excess over blur from which its side is known
-MILD = 0.5           # error of F up to which the next of Newton's steps is foreseen
+LADDER = ((1e-2, 1e-2), (1e-5, 1e-5), (EXACT, 0.0))     # tolerances of F, and from which excess of the demand on they do
 NEARLY = 1e-3        # excess of the demand down to which rough answers do
 FARTHEST = 3.0       # step of log(price) that a guess may take
 
@@ -26,11 +25,10 @@ class Point(NamedTuple):
     """The market at one price; (R,) and (R, K)."""
 
     price: NDArray
-    excess: NDArray           # log of demand over band; where answers are not exact, of the demand to expect of exact ones
+    excess: NDArray           # log of demand over band
     fall: NDArray             # its derivative in log(price), where no device changes its option
-    blur: NDArray             # size of what is still unsure of the excess, 0 where answers are exact
     slope: NDArray            # demand - band, slope of the dual value [Hz]
-    dual: NDArray             # -inf where answers are not exact
+    dual: NDArray
     option: NDArray
     ratio: NDArray
     band: NDArray
@@ -59,9 +57,7 @@ class Block(NamedTuple):
     def chosen(self, price: NDArray, answer: Answer) -> tuple[NDArray, ...]:
         """The cheapest option of each device (R, K), and what it gets there; of equals the one that asks for least."""
         xp = namespace(price)
-        columns = [xp.reshape(v, self.shape) for v in (
-            answer.ratio, answer.band, answer.give, self.curves.loss(answer.ratio), answer.slide * answer.left)]
-        miss = xp.max(xp.abs(xp.reshape(answer.steep * answer.left, self.shape)), axis=(0, 2))    # of F
+        columns = [xp.reshape(v, self.shape) for v in (answer.ratio, answer.band, answer.give, self.curves.loss(answer.ratio))]
         best = tuple(v[0] for v in columns)
         option = xp.zeros(best[0].shape, dtype=xp.int64) if self.name is None else self.name[None, :]
         cost = best[3] + price[:, None] * best[1]
@@ -71,7 +67,7 @@ class Block(NamedTuple):
             wins = (other < cost * (1 - TIE)) | ((other <= cost * (1 + TIE)) & (rival[1] < best[1]))
             best = tuple(xp.where(wins, new, old) for new, old in zip(rival, best, strict=True))
             option, cost = xp.where(wins, number, option), xp.where(wins, other, cost)
-        return option, *best, miss
+        return option, *best
 
     def rows(self, index: NDArray) -> "Block":
         xp, (options, rows, devices) = namespace(index), self.shape
@@ -133,8 +129,7 @@ class Market:
     def at(self, price: NDArray, sure: NDArray | None = None) -> Point:
         """The market at a positive price (R,) [1/Hz].
 
-        Exact where there are prices on both sides (``sure``); before, each price moves the answers by one of Newton's steps, as
-        long as it is beyond doubt on which side of the root it lies.
+        Rough, and without dual value, where the band is far from fitting and there are no prices on both sides (``sure``) yet.
         """
         xp, sure = self.xp, price < 0 if sure is None else sure
         if self.rough:
@@ -142,13 +137,15 @@ class Market:
             self.rough = bool(xp.all(xp.abs(point.excess) > NEARLY))
             if self.rough:
                 return point._replace(dual=0.0 * price - np.inf)
-        for _ in range(LOOKS):
-            if bool(xp.all(sure)):
+        point, answers, least = None, None, 1
+        for tolerance, enough in LADDER[-1:] if bool(xp.all(sure)) else LADDER:
+            before, answers = answers, [block.answer(price, tolerance, least) for block in self.blocks]
+            if point is None or any(old is not new for old, new in zip(before or [], answers, strict=True)):
+                point = self._point(price, [block.chosen(price, answer) for block, answer in zip(self.blocks, answers, strict=True)])
+            far, least = (xp.abs(point.excess) > enough) & ~sure, 0
+            if bool(xp.all(far)):
                 break
-            point = self._sum(price, np.inf)
-            if bool(xp.all((~sure & (xp.abs(point.excess) > TRUST * point.blur)) | (point.blur == 0))):
-                return point
-        return self._sum(price, EXACT, int(bool(xp.all(sure))))
+        return point._replace(dual=xp.where(far & (enough > 0), -np.inf, point.dual))
 
     def guess(self) -> NDArray:
         """A price (R,) to begin with: a step of Newton's from equal depths, each with the price that it would be the answer to."""
@@ -176,21 +173,14 @@ class Market:
         fits: NDArray = need <= self.band
         return fits
 
-    def _sum(self, price: NDArray, tolerance: float, least: int = 1) -> Point:
-        return self._point(price, [block.chosen(price, block.answer(price, tolerance, least)) for block in self.blocks])
+    def _sum(self, price: NDArray, tolerance: float) -> Point:
+        return self._point(price, [block.chosen(price, block.answer(price, tolerance, 1)) for block in self.blocks])
 
     def _point(self, price: NDArray, parts: list[tuple[NDArray, ...]]) -> Point:
         xp = self.xp
         demand, fall, loss = (sum(xp.sum(part[which], axis=1) for part in parts) for which in (2, 3, 4))
-        shift, miss = sum(xp.sum(part[5], axis=1) for part in parts), parts[0][6]
-        for part in parts[1:]:
-            miss = xp.maximum(miss, part[6])
-        exact = miss <= EXACT
         each = (parts[0][which] if len(parts) == 1 else xp.concat([part[which] for part in parts], axis=1) for which in (0, 1, 2, 4))
-        excess = xp.log(xp.where(exact, demand, xp.maximum(demand - shift, 1e-3 * demand)) / self.band)
-        blur = miss * sum(xp.sum(xp.abs(part[5]), axis=1) for part in parts) / demand
-        return Point(price, excess, fall / demand, xp.where(exact, 0.0, xp.where(miss < MILD, blur, np.inf)), demand - self.band,
-                     xp.where(exact, loss + price * (demand - self.band), -np.inf), *each)
+        return Point(price, xp.log(demand / self.band), fall / demand, demand - self.band, loss + price * (demand - self.band), *each)
 
 
 def where(condition: NDArray, yes: Point, no: Point) -> Point:

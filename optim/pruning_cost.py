@@ -132,8 +132,8 @@ class PiecewiseLinear:
         return 0.0 * ratio
 
     def each(self, change: Callable[[NDArray], NDArray]) -> "PiecewiseLinear":
-        xp = namespace(self.heights)
-        return changed(self, heights=xp.stack([change(self.heights[..., j]) for j in range(len(self.knots))], axis=-1))
+        columns = [change(self.heights[..., j]) for j in range(len(self.knots))]
+        return changed(self, heights=namespace(*columns).stack(columns, axis=-1))
 
     def _lines(self) -> list[tuple[float, NDArray]]:
         slopes = self._slopes()
