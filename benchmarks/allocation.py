@@ -1,4 +1,4 @@
-"""How fast the deadline problem is solved, side by side with what a modelling language would take: ``python -m benchmarks.allocation``.
+"""How fast the deadline problem is solved, side by side with a modelling language: ``python -m benchmarks.allocation``.
 
 Prints a table and one JSON line. Everything runs in one process on one thread; of several runs the median counts.
 
@@ -35,12 +35,14 @@ SETTINGS: tuple[dict[str, Any], ...] = ({}, {"equilibrate_enable": False})
 
 
 def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Wall time of some work, and what it found."""
     start = time.perf_counter()
     found = work()
     return time.perf_counter() - start, found
 
 
 def median(work: Callable[[], Any], times: int) -> float:
+    """Median wall time of so many runs [s]."""
     return float(np.median([seconds(work)[0] for _ in range(times)]))
 
 
@@ -65,7 +67,7 @@ def resolve(model: ConicModel, problem: Deadline) -> float:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                took = seconds(lambda: model.model.solve(solver="CLARABEL", **settings))[0]
+                took = seconds(lambda s=settings: model.model.solve(solver="CLARABEL", **s))[0]
             except Exception:                                    # it gives up now and then
                 continue
         times.append(took)
@@ -88,6 +90,7 @@ def against_cvxpy(devices: int, fades: int, grades: Grades) -> tuple[float, floa
 
 
 def main() -> None:
+    """Measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a hundredth of the devices and fades: seconds")
     small = parser.parse_args().quick

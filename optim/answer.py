@@ -27,7 +27,7 @@ def answer(problem: Deadline, found: Search, bound: NDArray) -> Allocation:
     asked = xp.sum(band, axis=-1)
     left = xp.where((found.price > 0) | (asked <= 0), 1.0, problem.band / xp.where(asked > 0, asked, 1.0))
     return settle(problem.of(found.option), found.option, ratio, band * left[..., None], feasible, found.objective, bound,
-                  found.price, status=statuses(problem, feasible), steps=found.steps)
+                  found.price, status=_stalled(statuses(problem, feasible), found.closed), steps=found.steps)
 
 
 def settle(chosen: Deadline, option: NDArray, ratio: NDArray, band: NDArray, feasible: NDArray, objective: NDArray,
@@ -69,6 +69,11 @@ def statuses(problem: Deadline, feasible: Any) -> NDArray:
         return np.broadcast_to(_OPTIMAL, feasible.shape)
     dead, late, hungry = (to_numpy(mask).any(-1) for mask in impossible(problem))
     found: NDArray = np.select([feasible, dead, late, hungry], [_OPTIMAL, _LINK, _DEADLINE, _ENERGY], _BAND)
+    return found
+
+
+def _stalled(status: NDArray, closed: Any) -> NDArray:
+    found: NDArray = np.where((status == Status.OPTIMAL) & ~to_numpy(closed), np.array(Status.STALLED, object), status)
     return found
 
 

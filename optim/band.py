@@ -126,7 +126,7 @@ def least_band(problem: Deadline, ratio: NDArray) -> tuple[NDArray, NDArray]:
         enough = enough & ((load < CROWDED * spare) | (silent & (spare >= 0)))
     with np.errstate(all="ignore"):
         found = least.at(ratio)
-    return tuple(xp.where(enough, xp.where(silent, 0.0, v), xp.inf) for v in found[:2])  # type: ignore[return-value]
+    return tuple(xp.where(enough, xp.where(silent, 0.0, v), xp.inf) for v in found[:2])
 
 
 def ratio_range(problem: Deadline, least: LeastBand | None = None) -> tuple[NDArray, NDArray, NDArray]:

@@ -11,9 +11,8 @@ T0 gathers what pruning cannot shrink (its share of the computation, the server'
 cut gradients on the downlink), C what shrinks with it (client-side computation, the pruned model on the downlink).
 """
 
-from dataclasses import dataclass
-
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -114,10 +113,10 @@ def latency(costs: RoundCosts, keep: ArrayLike, rate: ArrayLike) -> NDArray:
 
 def energy(costs: RoundCosts, keep: ArrayLike, power: ArrayLike, rate: ArrayLike) -> NDArray:
     """Energy (2) that each device spends in the round [J] at transmit ``power`` [W] and uplink ``rate`` [bit/s]."""
-    xp, power, sending = float_arrays(power, _airtime(costs, keep, rate))
-    return costs.fixed_energy + keep * costs.kept_energy + power * xp.where(power > 0, sending, 0.0)
+    xp, loud, sending = float_arrays(power, _airtime(costs, keep, rate))
+    return costs.fixed_energy + keep * costs.kept_energy + loud * xp.where(loud > 0, sending, 0.0)
 
 
 def _airtime(costs: RoundCosts, keep: ArrayLike, rate: ArrayLike) -> NDArray:
-    xp, load, rate = float_arrays(uplink_load(costs, keep), rate)
-    return xp.where(rate > 0, load / xp.where(rate > 0, rate, 1.0), xp.where(load > 0, xp.inf, 0.0))
+    xp, load, speed = float_arrays(uplink_load(costs, keep), rate)
+    return xp.where(speed > 0, load / xp.where(speed > 0, speed, 1.0), xp.where(load > 0, xp.inf, 0.0))

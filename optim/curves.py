@@ -28,7 +28,6 @@ EXACT, NOISE, ROUGH = 1e-9, 1e-8, 1e-4      # tolerances of F; its errors enter 
 START = -0.3                    # depth to begin with
 STEPS = 6                       # Newton's steps before a bracket guards them and the tolerance loosens
 FEW, LONG = 8, 4096             # less than one in so many that are left over of so many are gone on with alone
-HARD = 64                       # one in so many may be left over where the tolerance is not even rough
 NARROW = 1e-14                  # length of a bracket that is a point
 MOST_STEPS = 200
 
@@ -80,6 +79,7 @@ class Curves:
         smooth = self._log_slope(self.low) > self._log_slope(self.low + width) - STEEP
         offset = xp.where(smooth & ~self.pole, SMOOTH * width, 0.0)
         self.origin, self.range = self.low - offset + LEAST_RATIO, width + offset + LEAST_RATIO
+        self.floor = self.low + LEAST_RATIO
         self.shallow = xp.log(xp.maximum(offset / self.range, POLE))
         self.kinks = [self._kink(ratio) for ratio in (*self.pruning.kinks, *map(flat, least.kinks()))]
         self.last: Answer | None = None
@@ -87,7 +87,7 @@ class Curves:
     def part(self, index: Any) -> "Curves":
         """Some of the curves, with their memory."""
         part = copy(self)
-        for name in ("possible", "pole", "noise", "low", "origin", "range", "shallow"):
+        for name in ("possible", "pole", "noise", "low", "origin", "range", "floor", "shallow"):
             setattr(part, name, getattr(self, name)[index])
         part.pruning = self.pruning.each(lambda v: v[index])
         part.least = LeastBand(*(None if v is None else v[index] for v in self.least))  # type: ignore[arg-type]
@@ -108,9 +108,7 @@ class Curves:
             following = xp.minimum(xp.maximum(now.depth - miss / now.steep, low), high)
             left = (xp.abs(miss) > tolerance) & (following != now.depth)
             count = int(xp.count_nonzero(left))
-            if count <= (left.shape[0] // HARD if tolerance > ROUGH else 0) and step >= least:
-                if not step:
-                    return now
+            if not count and step >= least:
                 break
             if step == STEPS or 0 < FEW * count < left.shape[0] > LONG:
                 now = self._finished(now, xp.nonzero(left)[0], level, tolerance)
@@ -142,7 +140,7 @@ class Curves:
         """Everything at a ``depth`` (N,)."""
         xp = self.xp
         span = self.range * xp.exp(depth)
-        ratio = self.origin + span
+        ratio = xp.maximum(self.origin + span, self.floor)               # rounding must not take it below the lowest
         least = self.least.at(ratio)
         pull = xp.log(least.relief)
         pull -= self.pruning.log_slope(ratio)
@@ -190,7 +188,7 @@ class Curves:
     def _log_slope(self, ratio: NDArray) -> NDArray:
         return self.pruning.log_slope(ratio + LEAST_RATIO)
 
-    def _kink(self, ratio: NDArray) -> Kink:
+    def _kink(self, ratio: Any) -> Kink:
         xp = self.xp
         inside = (ratio > self.low) & (ratio < self.origin + self.range)
         ratio = xp.where(inside, ratio, self.low)

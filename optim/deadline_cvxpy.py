@@ -7,8 +7,8 @@ In units of the band and of the deadline, with options fixed, variables b and rh
     -\mathrm{rel\_entr}(b, b + s) / \ln 2 \;\ge\; r(x),\qquad
     r(x) = -D / C + (\alpha + D S / C)\,\mathrm{inv\_pos}(S - C x)          \tag{1}
 
-with s the reach. The energy budget is convex too, but a modelling language sees that only where the slack does not depend on x (no
-prunable computation, or a pinned ratio): then, with y = S b, (U ln2, y, y + spare) lies in the exponential cone. (2)
+with s the reach. The energy budget is convex too, but a modelling language sees that only where the slack does not depend
+on x (no prunable computation, or a pinned ratio): then, with y = S b, (U ln2, y, y + spare) lies in the exponential cone. (2)
 
 A constraint of one's own (fairness, a least rate, a cap per device) is a function of the :class:`Variables`:
 
@@ -79,7 +79,7 @@ def solve_cvxpy(problem: Deadline, extra: Callable[[Variables], list[Any]] | Non
 
 
 class ConicModel:
-    """The problem with its options fixed, stated once; gains are parameters (DPP), so that it can be solved anew for each fade."""
+    """The problem with its options fixed, stated once; gains are parameters (DPP): each fade is but another solve."""
 
     def __init__(self, problem: Deadline, extra: Callable[[Variables], list[Any]] | None = None) -> None:
         import cvxpy as cp
@@ -134,7 +134,8 @@ class ConicModel:
 
     def _allocation(self, p: Deadline, option: NDArray) -> Allocation:
         """The solver's answer, with a lower bound from the price that it found."""
-        ratio, share = np.clip(self.ratio.value, self.low, self.high), np.maximum(self.share.value, 0.0)
+        ratio, share = np.asarray(self.ratio.value, float), np.maximum(np.asarray(self.share.value, float), 0.0)
+        ratio = np.clip(ratio, self.low, self.high)
         price = np.array(max(float(self.full.dual_value), 0.0) * self.scale / p.band)
         objective = np.sum(np.broadcast_to(p.noise + p.pruning.value(ratio[:, None]), p.shape))
         bound = cheapest(p, price).min(-1).sum() - price * p.band
@@ -155,8 +156,8 @@ def _by_power(cp: Any, p: Deadline, rate: Any, ratio: Any) -> list[Any]:
     free, tied = np.flatnonzero(shrinks > 0), np.flatnonzero(shrinks == 0)
     if free.size:
         line, pole = grows[free] / shrinks[free], alpha[free] + grows[free] * room[free] / shrinks[free]
-        needed = cp.multiply(pole / unit[free], cp.inv_pos(room[free] - cp.multiply(shrinks[free], keep[free]))) - line / unit[free]
-        rules.append(cp.multiply(rate[free], 1 / unit[free]) >= needed)
+        inverse = cp.inv_pos(room[free] - cp.multiply(shrinks[free], keep[free]))
+        rules.append(cp.multiply(rate[free], 1 / unit[free]) >= cp.multiply(pole / unit[free], inverse) - line / unit[free])
     if tied.size:
         load = alpha[tied] / unit[tied] + cp.multiply(grows[tied] / unit[tied], keep[tied])
         rules += [cp.multiply(rate[tied], room[tied] / unit[tied]) >= load, cp.Constant(room[tied]) >= 0]
@@ -187,5 +188,5 @@ def _by_energy(cp: Any, p: Deadline, share: Any, ratio: Any, quality: Any) -> li
 
 
 def _nothing(option: NDArray, p: Deadline, status: Status) -> Allocation:
-    none = np.zeros(len(option))
-    return Allocation(option, none, none, none, none, none, p.deadline, np.array(np.inf), np.array(-np.inf), np.array(0.0), status)
+    none, zero = np.zeros(len(option)), np.array(0.0)
+    return Allocation(option, none, none, none, none, none, p.deadline, zero + np.inf, zero - np.inf, zero, status)

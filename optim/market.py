@@ -4,7 +4,7 @@ Summed over devices the demand falls with the price lambda, smoothly but for jum
 the dual value q(lambda) = sum_k min_o cost - lambda B is concave with slope (demand - B).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ BLOCK = 1 << 17      # entries (device, option) that are worked on at a time: th
 SAFE = 1e-6          # margin for costs that are known roughly
 TIE = 1e-14          # relative difference of costs that are equal
 LADDER = ((1e-2, 1e-2), (1e-5, 1e-5), (EXACT, 0.0))     # tolerances of F, and from which excess of the demand on they do
+BLUR = 2.0           # an answer with so small an error of F is exact at a log(price) so near, and its option with it
 NEARLY = 1e-3        # excess of the demand down to which rough answers do
 FARTHEST = 3.0       # step of log(price) that a guess may take
 
@@ -27,8 +28,9 @@ class Point(NamedTuple):
     price: NDArray
     excess: NDArray           # log of demand over band
     fall: NDArray             # its derivative in log(price), where no device changes its option
+    blur: NDArray             # by how much log(price) might be another for the answers to be exact, 0 where they are
     slope: NDArray            # demand - band, slope of the dual value [Hz]
-    dual: NDArray
+    dual: NDArray             # -inf where answers are not exact
     option: NDArray
     ratio: NDArray
     band: NDArray
@@ -74,7 +76,8 @@ class Block(NamedTuple):
         entries = xp.reshape(xp.arange(options * rows * devices), self.shape)[:, index, :]
         return Block(self.curves.part(xp.reshape(entries, (-1,))), (options, index.shape[0], devices), self.name)
 
-    def split(self, price: NDArray, lowest: NDArray, least: NDArray, option: NDArray) -> tuple["Block", "Block", NDArray, NDArray]:
+    def split(self, price: NDArray, lowest: NDArray, least: NDArray, option: NDArray,
+              ) -> tuple["Block", "Block", NDArray, NDArray]:
         """Devices whose option is sure and those whose is not, and who they are (K,), for one row.
 
         The cost of an option is concave in the price and rises with it. Where at the ``lowest`` price it is, by a chord from
@@ -136,19 +139,17 @@ class Market:
             point = self._sum(price, ROUGH)
             self.rough = bool(xp.all(xp.abs(point.excess) > NEARLY))
             if self.rough:
-                return point._replace(dual=0.0 * price - np.inf)
-        point, answers, least = None, None, 1
-        for tolerance, enough in LADDER[-1:] if bool(xp.all(sure)) else LADDER:
-            before, answers = answers, [block.answer(price, tolerance, least) for block in self.blocks]
-            if point is None or any(old is not new for old, new in zip(before or [], answers, strict=True)):
-                point = self._point(price, [block.chosen(price, answer) for block, answer in zip(self.blocks, answers, strict=True)])
-            far, least = (xp.abs(point.excess) > enough) & ~sure, 0
+                return point._replace(dual=0.0 * price - np.inf, blur=0.0 * price + BLUR * ROUGH)
+        for number, (tolerance, enough) in enumerate(LADDER[-1:] if bool(xp.all(sure)) else LADDER):
+            point = self._sum(price, tolerance, least=int(number == 0))
+            far = (xp.abs(point.excess) > enough) & ~sure
             if bool(xp.all(far)):
                 break
-        return point._replace(dual=xp.where(far & (enough > 0), -np.inf, point.dual))
+        rough = far if enough > 0 else sure & ~sure
+        return point._replace(dual=xp.where(rough, -np.inf, point.dual), blur=xp.where(rough, BLUR * tolerance, 0.0))
 
     def guess(self) -> NDArray:
-        """A price (R,) to begin with: a step of Newton's from equal depths, each with the price that it would be the answer to."""
+        """A price (R,) to begin with: a step of Newton's from equal depths, each the answer to a price of its own."""
         xp, demand, give, pull = self.xp, 0.0 * self.band, 0.0 * self.band, 0.0 * self.band
         for block in self.blocks:
             first = block.curves.first()
@@ -173,14 +174,16 @@ class Market:
         fits: NDArray = need <= self.band
         return fits
 
-    def _sum(self, price: NDArray, tolerance: float) -> Point:
-        return self._point(price, [block.chosen(price, block.answer(price, tolerance, 1)) for block in self.blocks])
+    def _sum(self, price: NDArray, tolerance: float, least: int = 1) -> Point:
+        return self._point(price, [block.chosen(price, block.answer(price, tolerance, least)) for block in self.blocks])
 
     def _point(self, price: NDArray, parts: list[tuple[NDArray, ...]]) -> Point:
         xp = self.xp
         demand, fall, loss = (sum(xp.sum(part[which], axis=1) for part in parts) for which in (2, 3, 4))
-        each = (parts[0][which] if len(parts) == 1 else xp.concat([part[which] for part in parts], axis=1) for which in (0, 1, 2, 4))
-        return Point(price, xp.log(demand / self.band), fall / demand, demand - self.band, loss + price * (demand - self.band), *each)
+        each = [parts[0][which] if len(parts) == 1 else xp.concat([part[which] for part in parts], axis=1)
+                for which in (0, 1, 2, 4)]
+        slope = demand - self.band
+        return Point(price, xp.log(demand / self.band), fall / demand, 0.0 * demand, slope, loss + price * slope, *each)
 
 
 def where(condition: NDArray, yes: Point, no: Point) -> Point:

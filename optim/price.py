@@ -6,7 +6,7 @@ two meet exactly at its kink. A bracket guards both.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,6 +37,7 @@ class Search:
     ratio: NDArray
     band: NDArray
     objective: NDArray        # inf where nothing is feasible
+    closed: NDArray           # whether the search came to its end
     steps: int
 
     def better(self, rival: "Search", option: NDArray) -> "Search":
@@ -97,19 +98,20 @@ class Bracket(NamedTuple):
         return (self.low > -np.inf) & (self.high < np.inf)
 
     def rows(self, index: NDArray) -> "Bracket":
-        return Bracket(*(Point(*(v[index] for v in part)) if isinstance(part, Point) else part[index] for part in self))
+        parts: list[Any] = [Point(*(v[index] for v in part)) if isinstance(part, Point) else part[index] for part in self]
+        return Bracket(*parts)
 
     def reordered(self, order: NDArray) -> "Bracket":
         """With the devices in another order."""
-        return self._replace(below=self.below.reordered(order), above=self.above.reordered(order), point=self.point.reordered(order))
+        return self._replace(**{end: getattr(self, end).reordered(order) for end in ("below", "above", "point")})
 
     def narrowed(self, point: Point) -> "Bracket":
         """With one more price looked at."""
         xp, short = namespace(point.price), point.excess > 0
         y = xp.log(point.price)
         return self._replace(
-            low=xp.where(short, y, self.low), high=xp.where(short, self.high, y), below=where(short, point, self.below),
-            above=where(short, self.above, point), point=point)
+            low=xp.where(short, y - point.blur, self.low), high=xp.where(short, self.high, y + point.blur),
+            below=where(short, point, self.below), above=where(short, self.above, point), point=point)
 
     def ended(self, market: Market) -> tuple["Bracket", NDArray]:
         """With the market at a price of zero for rows that have not found a lower end, and whether an upper end exists."""
@@ -174,7 +176,7 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
         if bool(xp.all(done)) or 2 * int(xp.count_nonzero(done)) > done.shape[0]:
             bracket = bracket if order is None else bracket.reordered(xp.argsort(order))
             here, rest = xp.nonzero(done)[0], xp.nonzero(~done)[0]
-            out.append((left[here], bracket.rows(here), feasible[here], step))
+            out.append((left[here], bracket.rows(here), feasible[here], done[here], step))
             if not rest.shape[0]:
                 break
             market, bracket, left, feasible = market.rows(rest), bracket.rows(rest), left[rest], feasible[rest]
@@ -186,18 +188,19 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
             market, order = market.split(bracket.point, bracket.below, bracket.above)
             bracket, whole = bracket.reordered(order), False
     else:
-        out.append((left, bracket, feasible, MOST_STEPS))
+        out.append((left, bracket, feasible, done, MOST_STEPS))
     rank = xp.argsort(xp.concat([each[0] for each in out]))
     return _joined([_result(*each[1:]) for each in out], lambda v: v[rank])
 
 
-def _result(bracket: Bracket, feasible: NDArray, steps: int) -> Search:
+def _result(bracket: Bracket, feasible: NDArray, closed: NDArray, steps: int) -> Search:
     xp, above, below = namespace(feasible), bracket.above, bracket.below
     return Search(
         price=xp.where(feasible & (bracket.high < xp.inf), above.price, 0.0),
         dual=xp.where(feasible, xp.maximum(above.dual, below.dual), -xp.inf),
         option=above.option, option_below=below.option, band_below=below.band, ratio=above.ratio, band=above.band,
-        objective=xp.where(feasible, xp.sum(above.loss, axis=-1), xp.inf), steps=steps)
+        objective=xp.where(feasible & (bracket.high < xp.inf), xp.sum(above.loss, axis=-1), xp.inf), closed=closed | ~feasible,
+        steps=steps)
 
 
 def _joined(found: list[Search], change: Callable[[NDArray], NDArray]) -> Search:

@@ -22,7 +22,6 @@ from channels.arrays import changed, float_arrays, namespace
 from optim.costs import RoundCosts, pick
 from optim.pruning_cost import PruningCost
 
-
 Change = Callable[[NDArray], NDArray]
 
 
@@ -142,7 +141,7 @@ def _same(values: NDArray) -> NDArray:
 
 def check(name: str, values: ArrayLike, unit: str, low: float, high: float, *, closed: bool = False,
           positive: bool = False) -> None:
-    """Raise a sentence unless all ``values`` are within [low, high): or [low, high] if ``closed``, (low, high) if ``positive``."""
+    """Raise a sentence unless all ``values`` are within [low, high); [low, high] if ``closed``, (low, high) if ``positive``."""
     xp, v = float_arrays(values)
     if not bool(xp.all(((v > low) if positive else (v >= low)) & ((v <= high) if closed else (v < high)))):
         allowed = "positive and finite" if positive else f"within [{low:g}, {high:g}{']' if closed else ')'}"

@@ -112,7 +112,7 @@ class PiecewiseLinear:
             raise ValueError("heights must rise, with slopes that never fall: a pruning cost is convex")
 
     def _slopes(self) -> NDArray:
-        xp, lengths = float_arrays(np.diff(self.knots), self.heights)[:2]
+        lengths = float_arrays(np.diff(self.knots), self.heights)[1]
         slopes: NDArray = (self.heights[..., 1:] - self.heights[..., :-1]) / lengths
         return slopes
 
