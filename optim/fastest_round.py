@@ -62,7 +62,7 @@ class FastestAllocation:
     ----------
     allocation : Allocation
         With the latency of the round as its ``deadline`` [s]; its objective is the loss of progress. A row that no time suffices
-        has the status PROGRESS (or the deadline problem's own), and its deadline is ``inf``.
+        has the status LOSS (or the deadline problem's own), and its deadline is ``inf``.
     least_latency : (...,) array
         No decision ends the round before [s].
     band_price : (...,) array
@@ -143,7 +143,7 @@ def _answer(xp: Any, cell: Deadline, limit: NDArray, latency: NDArray, least: ND
         binds = ok & (plain.objective >= limit * (1 - 1e-9))
         loss_price = xp.where(binds, xp.where(plain.price > 0, band_price / plain.price, xp.inf), 0.0)
     arrays = {name: xp.where(each, getattr(plain, name), 0.0) for name in ("ratio", "bandwidth", "power", "latency", "energy")}
-    status = np.where(to_numpy(ok | (plain.objective == xp.inf)), np.asarray(plain.status), np.array(Status.PROGRESS, object))
+    status = np.where(to_numpy(ok | (plain.objective == xp.inf)), np.asarray(plain.status), np.array(Status.LOSS, object))
     plain = replace(plain, **arrays, option=xp.where(each, plain.option, 0), deadline=xp.where(ok, at.deadline, xp.inf),
                     objective=xp.where(ok, plain.objective, xp.inf), lower_bound=xp.where(ok, plain.lower_bound, -xp.inf),
                     price=xp.where(ok, plain.price, 0.0), status=status if status.ndim else status.item())

@@ -93,7 +93,7 @@ def solve_energy(problem: LeastEnergy, *, rtol: float = 1e-13) -> EnergyAllocati
     Returns
     -------
     EnergyAllocation
-        Infeasible rows hold zeros, and the status PROGRESS where the deadline could be met but not the limit on the loss. With
+        Infeasible rows hold zeros, and the status LOSS where the deadline could be met but not the limit on the loss. With
         several options the objective is the best decision found, certified by the lower bound.
     """
     with np.errstate(all="ignore"):
@@ -185,7 +185,7 @@ def _answer(d: Deadline, limit: NDArray, weights: NDArray, top: Summit, option: 
     ratio, band = (xp.where(feasible[..., None], v, 0.0) for v in (ratio, band))
     rent, worth = best(top, lambda end: end.price), best(top, lambda outer: best(outer.answer, lambda end: end.price))
     rent, worth = (xp.where(feasible & (xp.sum(band, axis=-1) > 0), v, 0.0) for v in (rent, worth))
-    status = np.where(to_numpy(feasible | ~possible), statuses(d, feasible), np.array(Status.PROGRESS, object))
+    status = np.where(to_numpy(feasible | ~possible), statuses(d, feasible), np.array(Status.LOSS, object))
     plain = settle(fixed, option, ratio, band, feasible, loss, bound, rent, status=status, steps=top.steps)
     spent = xp.where(feasible, xp.sum(weights * plain.energy, axis=-1), float("inf"))
     bound = xp.where(xp.abs(spent - bound) <= 1e-11 * spent, xp.minimum(spent, bound), bound)

@@ -119,7 +119,8 @@ def residual(cells: Subchannels, found: SubchannelAllocation) -> Grade:
     power = xp.where(gain > 0, found.power[..., None, :], 0.0)
     rate, spent = sent(gain, cells.width, power), xp.sum(power, axis=-1)
     late = latency(problem.costs, keep[..., None], rate[..., None])[..., 0] / problem.deadline[..., None] - 1
-    over = [late, spent / peak - 1, found.ratio - problem.prune_max[..., 0], problem.prune_min[..., 0] - found.ratio]
+    over = [late, spent / peak - 1, (found.ratio[..., None] - problem.prune_max)[..., 0],
+            (problem.prune_min - found.ratio[..., None])[..., 0]]
     objective = xp.sum((problem.noise + problem.pruning.value(found.ratio[..., None]))[..., 0], axis=-1)
     needed = xp.sum(least_power(gain, cells.width, rate), axis=-1)
     bound = ascend(cells, objective).bound

@@ -15,10 +15,14 @@ from channels.rates import bandwidth_for, rate
 from learning.calibration import Calibration
 from optim.advice import advice
 from optim.allocation import Allocation, Residual, Status
+from optim.baselines import BASELINES
 from optim.costs import RoundCosts
 from optim.deadline import residual, solve_kkt
 from optim.deadline_cvxpy import solve_cvxpy
 from optim.fastest import least_deadline
+from optim.fastest_round import FastestRound, solve_fastest
+from optim.least_energy import LeastEnergy, solve_energy
+from optim.multipliers import Multipliers, multipliers
 from optim.problem import Deadline
 from optim.pruning_cost import PiecewiseLinear, PowerLaw
 from optim.time_to_accuracy import time_to_accuracy
@@ -35,7 +39,8 @@ except metadata.PackageNotFoundError:      # a source tree that was never instal
     __version__ = "0+source"
 
 __all__ = [
-    "Allocation", "Calibration", "Cell", "Deadline", "PiecewiseLinear", "PowerLaw", "Record", "Residual", "RoundCosts",
-    "Scenario", "Status", "advice", "bandwidth_for", "least_deadline", "load_scenario", "measure", "problem", "rate",
-    "residual", "run", "simulate", "solve_cvxpy", "solve_kkt", "time_to_accuracy", "world",
+    "BASELINES", "Allocation", "Calibration", "Cell", "Deadline", "FastestRound", "LeastEnergy", "Multipliers",
+    "PiecewiseLinear", "PowerLaw", "Record", "Residual", "RoundCosts", "Scenario", "Status", "advice", "bandwidth_for",
+    "least_deadline", "load_scenario", "measure", "multipliers", "problem", "rate", "residual", "run", "simulate", "solve_cvxpy",
+    "solve_energy", "solve_fastest", "solve_kkt", "time_to_accuracy", "world",
 ]

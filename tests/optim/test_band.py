@@ -6,7 +6,7 @@ from instances import instance
 from numpy.testing import assert_allclose
 
 from channels.rates import rate, reach_for
-from optim.band import least_band, ratio_range
+from optim.band import LeastBand, least_band, ratio_range
 from optim.costs import energy, latency, slack, uplink_load
 
 
@@ -59,6 +59,14 @@ def test_relief_is_the_slope_of_the_least_band(rng):
     step = 1e-6
     slope = -(least_band(problem, ratio + step)[0] - least_band(problem, ratio - step)[0]) / (2 * step)
     assert_allclose(least_band(problem, ratio)[1][possible], slope[possible], rtol=1e-5)
+
+
+def test_growth_is_the_relative_slope_of_the_relief(rng):
+    problem = budgeted(rng)
+    ratio, possible = allowed_ratios(problem, rng.uniform(0.2, 0.8, (40, 1)))
+    reliefs = [np.log(least_band(problem, ratio + step)[1]) for step in (1e-6, -1e-6)]
+    growth = LeastBand.of(problem).at(ratio).growth
+    assert_allclose(growth[possible], -((reliefs[0] - reliefs[1]) / 2e-6)[possible], rtol=1e-5)
 
 
 @pytest.mark.parametrize("offset", [-1e-9, 1e-9])

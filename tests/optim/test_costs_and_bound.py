@@ -44,7 +44,9 @@ def test_pick_takes_one_column_a_row():
 def test_a_pruning_cost_starts_at_zero_and_its_slope_is_its_derivative(cost):
     ratio = np.full((2, 1), 0.4)
     assert_allclose(cost.value(np.zeros((2, 1))), 0, atol=1e-15)
-    assert_allclose(cost.slope(ratio), (cost.value(ratio + 1e-6) - cost.value(ratio - 1e-6)) / 2e-6, rtol=1e-6)
+    assert_allclose(np.exp(cost.log_slope(ratio)), (cost.value(ratio + 1e-6) - cost.value(ratio - 1e-6)) / 2e-6, rtol=1e-6)
+    bend = (cost.log_slope(ratio + 1e-6) - cost.log_slope(ratio - 1e-6)) / 2e-6
+    assert_allclose(np.broadcast_to(cost.bend(ratio), bend.shape), bend, rtol=1e-6, atol=1e-12)
 
 
 def test_costs_that_are_not_convex_are_refused():

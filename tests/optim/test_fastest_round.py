@@ -111,7 +111,7 @@ def test_a_batch_is_its_rows_one_by_one(rng):
 def test_a_limit_below_what_the_options_cost_is_an_answer(rng):
     cell = instance(rng, 3, 2)
     found = solve_fastest(FastestRound(cell, 0.5 * cell.noise.min(-1).sum()))
-    assert found.allocation.status is Status.PROGRESS
+    assert found.allocation.status is Status.LOSS
     assert found.allocation.deadline == found.allocation.objective == found.gap == np.inf
     assert np.all(found.allocation.bandwidth == 0)
 

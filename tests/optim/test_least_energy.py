@@ -170,7 +170,7 @@ def test_a_batch_is_its_rows_one_by_one(rng):
         assert_allclose(batch.allocation.objective[row], alone.allocation.objective, rtol=1e-9)
         assert_allclose(batch.allocation.row(row).bandwidth, alone.allocation.bandwidth, rtol=1e-5)
     assert batch.allocation.status[2] is Status.DEADLINE
-    assert batch.allocation.status[3] is Status.PROGRESS
+    assert batch.allocation.status[3] is Status.LOSS
 
 
 def test_tensors_get_the_answer_that_arrays_get(rng):
@@ -186,7 +186,7 @@ def test_tensors_get_the_answer_that_arrays_get(rng):
 @pytest.mark.parametrize(("change", "status"), [
     ({"deadline": 1e-3}, Status.DEADLINE), ({"gain": np.zeros(3)}, Status.LINK),
     ({"energy_budget": np.full(3, 1e-9)}, Status.ENERGY),
-    ({"band": 1e-3}, Status.BAND), ({}, Status.PROGRESS)])
+    ({"band": 1e-3}, Status.BAND), ({}, Status.LOSS)])
 def test_infeasible_is_an_answer_without_nan(rng, change, status):
     deadline = instance(rng, 3, 2, weakest_db=20.0, spread_db=20.0, slack=0.3)
     limit = np.inf if change else 0.9 * solve_kkt(deadline).lower_bound
