@@ -172,7 +172,7 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
         done, kinked, meet = bracket.done(rtol, bound)
         if step == LATE and not bool(xp.all(done | bracket.both)):
             bracket, feasible = bracket.ended(market)
-            done = done | ~feasible | (bracket.high == -xp.inf)
+        done = done | ~feasible | (bracket.high == -xp.inf)
         if bool(xp.all(done)) or 2 * int(xp.count_nonzero(done)) > done.shape[0]:
             bracket = bracket if order is None else bracket.reordered(xp.argsort(order))
             here, rest = xp.nonzero(done)[0], xp.nonzero(~done)[0]
