@@ -108,3 +108,12 @@ def test_equal_devices_are_torn_together_and_still_certified(rng, devices):
                         PowerLaw(np.repeat(one.pruning.scale, devices, 0) / devices, np.repeat(one.pruning.exponent, devices, 0)),
                         noise=np.repeat(one.noise, devices, 0) / devices)
         assert 0 <= solve_kkt(at_slack(same, 10 ** rng.uniform(-2, 0.3))).gap < 0.5 / devices
+
+
+def test_rows_without_an_answer_do_not_keep_the_others_waiting(rng):
+    problem = instance(rng, 6, slack=0.5)
+    gains = problem.gain * rng.uniform(0.9, 1.1, (50, 6))
+    gains[::10] = problem.gain * 1e-9
+    found = solve_kkt(replace(problem, gain=gains))
+    assert sum(status.feasible for status in found.status) == 45
+    assert found.steps < 30
