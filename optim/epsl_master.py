@@ -118,7 +118,7 @@ class Master:
         goal[-2:], integral[:devices * bands] = 1.0, whole
         for presolve in (True, False):                   # with it HiGHS is faster, and gives up on one program in thousands
             found: Any = milp(goal, integrality=integral, bounds=Bounds(low, high), constraints=rules,
-                              options={**options, "presolve": presolve})  # type: ignore[arg-type]
+                              options={**options, "presolve": presolve})
             if found.status != FAILED:
                 break
         if found.status == INFEASIBLE:

@@ -99,7 +99,7 @@ def energy_slsqp(problem: LeastEnergy) -> EnergyAllocation:
                                [1 - v[devices:].sum(), 1 - lost / problem.most_loss]])
 
     def solve(first: NDArray, tolerance: float) -> NDArray:
-        best: Any = minimize(  # type: ignore[call-overload]
+        best: Any = minimize(
             lambda v: float((weights * state(v)[1]).sum()) / unit, first, method="SLSQP",
                         bounds=[*zip(low, high, strict=True), *[(1e-6, 1.0)] * devices],
                         constraints={"type": "ineq", "fun": room}, options={"ftol": tolerance, "maxiter": 1000})
