@@ -26,6 +26,13 @@ def float_arrays(*values: Any) -> tuple[Any, ...]:
     return xp, *(xp.asarray(v, dtype=xp.float64, device=at) for v in values)
 
 
+def over(amount: NDArray, rate: NDArray) -> NDArray:
+    """Their quotient: 0 where there is no amount, ``inf`` where there is one and no rate."""
+    xp = namespace(amount, rate)
+    found: NDArray = xp.where(amount > 0, xp.where(rate > 0, amount / xp.where(rate > 0, rate, 1.0), xp.inf), 0.0)
+    return found
+
+
 def to_numpy(values: Any) -> NDArray:
     """The values on the host as a numpy array."""
     return np.asarray(to_device(values, "cpu") if is_array_api_obj(values) else values)

@@ -27,6 +27,14 @@ class Status(Enum):
         return self in (Status.OPTIMAL, Status.STALLED)
 
 
+def certified_gap(value: Any, bound: Any) -> NDArray:
+    """Distance of a ``value`` >= 0 from a lower ``bound``, relative to it [1]; 0 for a value of 0, ``inf`` for ``inf``."""
+    xp, found, least = float_arrays(value, bound)
+    some = (found > 0) & (found < xp.inf)
+    gap = (xp.where(some, found, 1.0) - xp.where(some, least, 0.0)) / xp.where(some, found, 1.0)
+    return xp.where(some, gap, xp.where(found == 0, 0.0, xp.inf))
+
+
 @dataclass(frozen=True)
 class Allocation:
     """A decision for K devices in one round, or a batch of them with leading axes (...).
@@ -73,10 +81,7 @@ class Allocation:
     @property
     def gap(self) -> NDArray:
         """Certified distance from the optimum, (objective - lower_bound) / objective [1]; 0 at an objective of 0."""
-        xp, found, bound = float_arrays(self.objective, self.lower_bound)
-        some = (found > 0) & (found < xp.inf)
-        gap = (xp.where(some, found, 1.0) - xp.where(some, bound, 0.0)) / xp.where(some, found, 1.0)
-        return xp.where(some, gap, xp.where(found == 0, 0.0, xp.inf))
+        return certified_gap(self.objective, self.lower_bound)
 
     def row(self, index: Any) -> "Allocation":
         """One member (or a slice of members) of a batch."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from channels.arrays import namespace, to_numpy
 from channels.rates import rate, reach_for
 from optim.allocation import Allocation, Status
-from optim.band import possible
+from optim.band import ratio_range
 from optim.costs import energy, latency, slack, uplink_load
 from optim.price import Search
 from optim.problem import Deadline
@@ -53,7 +53,7 @@ def impossible(problem: Deadline) -> tuple[NDArray, NDArray, NDArray]:
     xp, rows = namespace(problem.gain), problem.shape[:-1]
 
     def never(p: Deadline) -> NDArray:
-        none: NDArray = ~xp.any(xp.broadcast_to(possible(p), p.shape), axis=-1)
+        none: NDArray = ~xp.any(xp.broadcast_to(ratio_range(p).possible, p.shape), axis=-1)
         return none
 
     load = xp.min(xp.broadcast_to(uplink_load(problem.costs, 1 - problem.prune_max), problem.shape), axis=-1)

@@ -129,11 +129,21 @@ def least_band(problem: Deadline, ratio: NDArray) -> tuple[NDArray, NDArray]:
     return tuple(xp.where(enough, xp.where(silent, 0.0, v), xp.inf) for v in found[:2])
 
 
-def ratio_range(problem: Deadline, least: LeastBand | None = None) -> tuple[NDArray, NDArray, NDArray]:
-    """Pruning ratios that some band allows: lowest, highest, and whether the lowest is a pole (needs infinite band).
+class Ratios(NamedTuple):
+    """Pruning ratios that some band allows, (..., K, O); where the lowest is above the highest no band helps."""
 
-    By the wide-band limit U ln2 < Y: linear in x. Where the lowest is above the highest no band helps.
-    """
+    low: NDArray
+    high: NDArray
+    pole: NDArray       # whether the lowest needs infinite band
+
+    @property
+    def possible(self) -> NDArray:
+        """Options in which some band brings the device through."""
+        return (self.low < self.high) | ((self.low == self.high) & ~self.pole)
+
+
+def ratio_range(problem: Deadline, least: LeastBand | None = None) -> Ratios:
+    """The ratios that are possible, by the wide-band limit U ln2 < Y: linear in x."""
     xp, least = namespace(problem.gain), least or LeastBand.of(problem)
     room, per_keep = _power_room(xp, least)
     most = _largest_keep(xp, room, per_keep)
@@ -145,13 +155,7 @@ def ratio_range(problem: Deadline, least: LeastBand | None = None) -> tuple[NDAr
     low = xp.maximum(problem.prune_min, limit)
     low = xp.where(silent & (limit >= problem.prune_min), low + 1e-12, low)
     low, high, pole = xp.broadcast_arrays(low, problem.prune_max, (limit >= problem.prune_min) & ~silent)
-    return low, high, pole
-
-
-def possible(problem: Deadline) -> NDArray:
-    """Options (..., K, O) in which some band brings the device through."""
-    low, high, pole = ratio_range(problem)
-    return (low < high) | ((low == high) & ~pole)
+    return Ratios(low, high, pole)
 
 
 def _power_room(xp: Any, least: LeastBand) -> tuple[NDArray, NDArray]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from channels.arrays import changed, float_arrays
+from channels.arrays import changed, float_arrays, over
 
 
 @dataclass(frozen=True)
@@ -118,5 +118,4 @@ def energy(costs: RoundCosts, keep: ArrayLike, power: ArrayLike, rate: ArrayLike
 
 
 def _airtime(costs: RoundCosts, keep: ArrayLike, rate: ArrayLike) -> NDArray:
-    xp, load, speed = float_arrays(uplink_load(costs, keep), rate)
-    return xp.where(speed > 0, load / xp.where(speed > 0, speed, 1.0), xp.where(load > 0, xp.inf, 0.0))
+    return over(*float_arrays(uplink_load(costs, keep), rate)[1:])

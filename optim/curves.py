@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from channels.arrays import float_arrays, namespace
-from optim.band import TINY, LeastBand, ratio_range
+from optim.band import TINY, LeastBand, Ratios, ratio_range
 from optim.problem import Deadline
 
 POLE = 1e-16                    # share of the range that counts as the pole
@@ -68,8 +68,9 @@ class Curves:
             return found
 
         least = LeastBand.of(problem)
-        low, high, self.pole = (flat(v) for v in ratio_range(problem, least))
-        self.possible = able = (low < high) | ((low == high) & ~self.pole)
+        ratios = Ratios(*map(flat, ratio_range(problem, least)))
+        low, high, self.pole = ratios
+        self.possible = able = ratios.possible
         self.noise, self.pruning = xp.where(able, flat(problem.noise), xp.inf), problem.pruning.each(flat)
         self.least = LeastBand(*(None if v is None else flat(v) for v in least))  # type: ignore[arg-type]
         if not bool(xp.all(able)):

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from channels.arrays import namespace
 from channels.rates import LN2
-from optim.band import least_band, ratio_range
-from optim.costs import slack, uplink_load
+from optim.band import Ratios, least_band, ratio_range
+from optim.costs import pick, slack, uplink_load
 from optim.problem import Deadline
 from optim.roots import falling_root
 from optim.summit import Probe, Summit, blend, choose, summit
@@ -64,9 +64,9 @@ class Devices:
 
     def __init__(self, problem: Deadline, weights: NDArray) -> None:
         self.xp = xp = namespace(problem.gain)
-        low, high, pole = (xp.broadcast_to(v, problem.shape) for v in ratio_range(problem))
-        self.problem, self.pole = problem, pole
-        self.possible = (low < high) | ((low == high) & ~pole)
+        ratios = Ratios(*(xp.broadcast_to(v, problem.shape) for v in ratio_range(problem)))
+        low, high, self.pole = ratios
+        self.problem, self.possible = problem, ratios.possible
         self.low = xp.where(self.possible, low, 0.5)
         self.width = xp.where(self.possible, high, 0.5) - self.low
         self.weights, self.quality = weights[..., None], problem.gain[..., None]
@@ -119,8 +119,7 @@ class Devices:
         cost = spent + xp.where(rent > 0, rent * band, 0.0) + worth[..., None, None] * loss
         cost = xp.where(self.possible, cost, float("inf"))
         option = xp.argmin(cost, axis=-1)
-        return Choice(option, *(_pick(xp, v, option) for v in (ratio, band, spent, loss, cost)))
-
+        return Choice(option, *(pick(v, option)[..., 0] for v in (ratio, band, spent, loss, cost)))
 
     def first_prices(self) -> tuple[NDArray, NDArray]:
         """A rent [J/Hz] and a worth of progress [J] to start from (...,): those of equal bands and half the pruning."""
@@ -178,8 +177,8 @@ def _over_loss(devices: Devices, rent: NDArray, start: NDArray, limit: NDArray, 
     def at(worth: NDArray) -> Probe:
         left, right = ends
         for other, response in seen:                 # pruning falls as progress gains in worth
-            left = _where(xp, (other >= worth)[..., None, None] & (response.depth > left.depth), response, left)
-            right = _where(xp, (other <= worth)[..., None, None] & (response.depth < right.depth), response, right)
+            left = choose((other >= worth)[..., None, None] & (response.depth > left.depth), response, left)
+            right = choose((other <= worth)[..., None, None] & (response.depth < right.depth), response, right)
         response = devices.answer(rent, worth, left, right)
         seen.append((worth, response))
         choice = devices.choice(rent, worth, response)
@@ -193,17 +192,8 @@ def _over_loss(devices: Devices, rent: NDArray, start: NDArray, limit: NDArray, 
     return choose(idle, Summit(free, free, 0 * rent, free.value, 0), found)
 
 
-def _where(xp: Any, condition: NDArray, yes: Response, no: Response) -> Response:
-    return Response(*(xp.where(condition, y, n) for y, n in zip(yes, no, strict=True)))
-
-
 def _log_ratio(xp: Any, a: NDArray, b: NDArray) -> NDArray:
     return xp.clip(xp.log((a + 1e-30) / (b + 1e-30)), min=-800.0, max=800.0)
-
-
-def _pick(xp: Any, values: NDArray, option: NDArray) -> NDArray:
-    full = xp.broadcast_to(values, (*option.shape, values.shape[-1]))
-    return xp.take_along_axis(full, option[..., None], axis=-1)[..., 0]
 
 
 def psi(w: NDArray) -> NDArray:

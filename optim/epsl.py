@@ -29,7 +29,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device
 
-LN2 = 0.6931471805599453
+from channels.arrays import over
+from channels.rates import LN2
+
 UNITS = {"device_forward": "s", "device_backward": "s", "server": "s", "uplink_bits": "bit", "unicast_bits": "bit",
          "broadcast_bits": "bit", "gain": "Hz/W", "width": "Hz", "peak_power": "W", "total_power": "W",
          "downlink_density": "W/Hz"}
@@ -166,12 +168,6 @@ def device_times(problem: EpslProblem, owned: Any, rate: Any) -> tuple[Any, Any]
     down = xp.sum(xp.where(owned, problem.downlink_rates, 0.0), axis=-1)
     return (problem.device_forward + over(problem.uplink_bits[..., None, :], rate[..., None]),
             problem.device_backward + over(problem.unicast_bits[..., None, :], down[..., None]))
-
-
-def over(bits: Any, rate: Any) -> Any:
-    """Time that ``bits`` [bit] take at ``rate`` [bit/s]: 0 for no bits, ``inf`` for no rate [s]."""
-    xp = array_namespace(bits)
-    return xp.where(bits > 0, xp.where(rate > 0, bits / xp.where(rate > 0, rate, 1.0), xp.inf), 0.0)
 
 
 def at(values: Any, cut: Any) -> Any:

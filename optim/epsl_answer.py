@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, to_device
 
-from optim.allocation import Status
+from optim.allocation import Status, certified_gap
 from optim.epsl import EpslProblem, Stages, latency, owners
 
 
@@ -49,10 +49,7 @@ class EpslAnswer:
     @property
     def gap(self) -> Any:
         """Certified distance from the optimum, (latency - lower_bound) / latency, (...,) [1]; ``inf`` where nothing was found."""
-        xp = array_namespace(self.latency)
-        found = xp.where(xp.isfinite(self.latency) & (self.latency > 0), self.latency, 1.0)
-        gap = xp.where(self.latency > 0, (found - self.lower_bound) / found, 0.0)
-        return xp.where(xp.isfinite(self.latency), gap, xp.inf)
+        return certified_gap(self.latency, self.lower_bound)
 
 
 @dataclass(frozen=True)

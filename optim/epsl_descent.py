@@ -18,7 +18,9 @@ from typing import Any
 
 from array_api_compat import array_namespace, device
 
-from optim.epsl import LN2, EpslProblem, at, device_times, latency, over, owners, uplink_rates
+from channels.arrays import over
+from channels.rates import LN2
+from optim.epsl import EpslProblem, at, device_times, latency, owners, uplink_rates
 from optim.epsl_answer import EpslAnswer, settle
 from optim.epsl_power import best_power
 from optim.water_filling import water_fill

@@ -33,7 +33,8 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
-from optim.epsl import LN2, EpslProblem
+from channels.rates import LN2
+from optim.epsl import EpslProblem
 from optim.epsl_descent import alone
 from optim.water_filling import water_fill
 

@@ -18,7 +18,9 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from optim.epsl import LN2, EpslProblem, at, over, owners
+from channels.arrays import over
+from channels.rates import LN2
+from optim.epsl import EpslProblem, at, owners
 from optim.water_filling import least_power, water_fill
 
 MOST_STEPS = 100

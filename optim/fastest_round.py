@@ -22,12 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channels.arrays import float_arrays, namespace, to_numpy
-from channels.rates import LN2, rate
-from optim.allocation import Allocation, Status
-from optim.band import least_band
-from optim.costs import slack, uplink_load
+from optim.allocation import Allocation, Status, certified_gap
 from optim.deadline import solve_kkt
 from optim.fastest import LONGEST, least_deadline
+from optim.multipliers import savings
 from optim.problem import Deadline, check
 from optim.roots import falling_root
 
@@ -80,9 +78,7 @@ class FastestAllocation:
     @property
     def gap(self) -> NDArray:
         """Certified distance from the optimum, relative to the latency [1]."""
-        xp, latency, least = float_arrays(self.allocation.deadline, self.least_latency)
-        known = latency < xp.inf
-        return xp.where(known, 1 - least / xp.where(known, latency, 1.0), xp.inf)
+        return certified_gap(self.allocation.deadline, self.least_latency)
 
 
 def solve_fastest(problem: FastestRound) -> FastestAllocation:
@@ -138,7 +134,8 @@ def _answer(xp: Any, cell: Deadline, limit: NDArray, latency: NDArray, least: ND
     ok = found & (plain.objective < xp.inf)
     each = ok[..., None]
     with np.errstate(all="ignore"):
-        saved = xp.sum(_hertz_per_second(at.of(plain.option), plain), axis=-1)
+        second = savings(at.of(plain.option), plain.ratio).second
+        saved = xp.sum(xp.where(xp.isfinite(second), second, 0.0), axis=-1)
         band_price = xp.where(ok & (saved > 0), 1 / saved, 0.0)
         binds = ok & (plain.objective >= limit * (1 - 1e-9))
         loss_price = xp.where(binds, xp.where(plain.price > 0, band_price / plain.price, xp.inf), 0.0)
@@ -148,15 +145,3 @@ def _answer(xp: Any, cell: Deadline, limit: NDArray, latency: NDArray, least: ND
                     objective=xp.where(ok, plain.objective, xp.inf), lower_bound=xp.where(ok, plain.lower_bound, -xp.inf),
                     price=xp.where(ok, plain.price, 0.0), status=status if status.ndim else status.item())
     return FastestAllocation(plain, least, band_price, loss_price)
-
-
-def _hertz_per_second(fixed: Deadline, found: Allocation) -> NDArray:
-    """h of (3), (..., K) [Hz/s]: (db/drate) U / t^2 where the peak power binds, and b / t where the energy budget does."""
-    xp, keep = namespace(found.ratio), 1 - found.ratio[..., None]
-    time = slack(fixed.costs, keep, fixed.deadline[..., None, None])
-    load = uplink_load(fixed.costs, keep)
-    band, reach = least_band(fixed, found.ratio[..., None])[0], (fixed.peak_power * fixed.gain)[..., None]
-    snr = reach / band
-    by_power = load / time * LN2 / (xp.log1p(snr) - snr / (1 + snr)) / time
-    full = rate(band, reach) <= load / time * (1 + 1e-6)
-    return xp.where(load > 0, xp.where(full, by_power, band / time), 0.0)[..., 0]

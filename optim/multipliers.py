@@ -14,7 +14,7 @@ the last two for those whom the amplifier or the budget binds.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +48,24 @@ class Multipliers:
 
 def multipliers(problem: Deadline, found: Allocation) -> Multipliers:
     """Multipliers (1) of an optimal answer; of one problem or of a batch."""
-    xp, chosen = namespace(found.price), problem.of(found.option)
-    least, keep = LeastBand.of(chosen), 1 - found.ratio[..., None]
+    xp, price = namespace(found.price), found.price[..., None]
+    saved = savings(problem.of(found.option), found.ratio)
+    second, watt, joule = (price * xp.where((price > 0) & xp.isfinite(v), v, 0.0) for v in saved)
+    return Multipliers(found.price, xp.sum(second, axis=-1), watt, joule)
+
+
+class Savings(NamedTuple):
+    """Band that a device needs less, (..., K), for one more unit of a limit; zero where that does not bind."""
+
+    second: NDArray     # -d b_min / dT [Hz/s]
+    watt: NDArray       # -d b_min / dP [Hz/W]
+    joule: NDArray      # -d b_min / d budget [Hz/J]
+
+
+def savings(chosen: Deadline, ratio: NDArray) -> Savings:
+    """The factors of lambda in (1), of a problem with one option a device and at ratios (..., K)."""
+    xp = namespace(ratio)
+    least, keep = LeastBand.of(chosen), 1 - ratio[..., None]
     time, load = least.time - keep * least.kept_time, least.nats + keep * least.kept_nats
     loud = least.reach * time
     spare = xp.inf + 0.0 * loud if least.spare is None or least.kept_spare is None else least.spare - keep * least.kept_spare
@@ -57,14 +73,9 @@ def multipliers(problem: Deadline, found: Allocation) -> Multipliers:
     with np.errstate(all="ignore"):
         snr = snr_for(load / energy)
         share = xp.where(snr < xp.inf, snr / (1 + snr), 1.0)
-        worth = found.price[..., None, None] * energy / (snr * time)                      # lambda b
+        band = energy / (snr * time)
         m = xp.log1p(snr) / (xp.log1p(snr) - share)
-        per_time = xp.where(loud <= spare, m, 1.0) * worth / time
-        per_power = xp.where(loud <= spare, (m - 1) * worth / chosen.peak_power[..., None], 0.0)
-        per_joule = xp.where(loud > spare, (m - 1) * worth * chosen.gain[..., None] / energy, 0.0)
-    per_time, per_power, per_joule = (_finite(xp, v, found.price)[..., 0] for v in (per_time, per_power, per_joule))
-    return Multipliers(found.price, xp.sum(per_time, axis=-1), per_power, per_joule)
-
-
-def _finite(xp: Any, values: NDArray, price: NDArray) -> NDArray:
-    return xp.where((price > 0)[..., None, None] & xp.isfinite(values), values, 0.0)
+        second = xp.where(loud <= spare, m, 1.0) * band / time
+        watt = xp.where(loud <= spare, (m - 1) * band / chosen.peak_power[..., None], 0.0)
+        joule = xp.where(loud > spare, (m - 1) * band * chosen.gain[..., None] / energy, 0.0)
+    return Savings(*(v[..., 0] for v in (second, watt, joule)))

@@ -6,7 +6,8 @@ from numpy.typing import ArrayLike, NDArray
 from channels.arrays import float_arrays, namespace
 from optim.allocation import Allocation
 from optim.answer import settle, statuses
-from optim.band import least_band, possible, ratio_range
+from optim.band import least_band, ratio_range
+from optim.costs import pick
 from optim.problem import Deadline
 from optim.roots import falling_root
 
@@ -32,8 +33,8 @@ def solve_shares(problem: Deadline, shares: ArrayLike) -> Allocation:
     """
     xp = namespace(problem.gain)
     mine = xp.broadcast_to((float_arrays(shares, problem.gain)[1] * problem.band[..., None])[..., None], problem.shape)
-    low, high, _ = (xp.broadcast_to(v, problem.shape) for v in ratio_range(problem))
-    able = possible(problem)
+    ratios = ratio_range(problem)
+    low, high, able = (xp.broadcast_to(v, problem.shape) for v in (ratios.low, ratios.high, ratios.possible))
     low, high = xp.where(able, low, 0.5), xp.where(able, high, 0.5)
 
     def crowding(ratio: NDArray) -> NDArray:
@@ -46,7 +47,7 @@ def solve_shares(problem: Deadline, shares: ArrayLike) -> Allocation:
     loss = xp.where(fits, problem.noise + problem.pruning.value(ratio), xp.inf)
     unshared = xp.where(able, problem.noise + problem.pruning.value(low), xp.inf)
     option = xp.argmin(loss, axis=-1)
-    ratio, loss = (xp.take_along_axis(v, option[..., None], axis=-1)[..., 0] for v in (ratio, loss))
+    ratio, loss = (pick(v, option)[..., 0] for v in (ratio, loss))
     objective = xp.sum(loss, axis=-1)
     feasible = objective < np.inf
     bound = xp.where(feasible, xp.sum(xp.min(unshared, axis=-1), axis=-1), -np.inf)

@@ -28,9 +28,10 @@ import numpy as np
 from array_api_compat import device
 
 from channels.arrays import float_arrays, namespace, to_numpy
+from channels.rates import LN2
 from optim.costs import pick
 from optim.problem import Deadline
-from optim.water_filling import LN2, water_fill
+from optim.water_filling import water_fill
 
 ROUNDING = 1e-12        # of a keep ratio
 LEAST_RATIO = 1e-300    # that a logarithm takes

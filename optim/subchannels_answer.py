@@ -10,7 +10,7 @@ import numpy as np
 from array_api_compat import device
 
 from channels.arrays import float_arrays, namespace, to_numpy
-from optim.allocation import Status
+from optim.allocation import Status, certified_gap
 from optim.costs import energy, latency, pick
 from optim.subchannels import Subchannels, full_rate, held, hopeless, least_rate, loss_of, rate_for, sent
 from optim.water_filling import least_power, water_fill
@@ -57,9 +57,7 @@ class SubchannelAllocation:
     @property
     def gap(self) -> Any:
         """Certified distance from the optimum, (objective - lower_bound) / objective [1]; 0 at an objective of 0."""
-        xp, found, bound = float_arrays(self.objective, self.lower_bound)
-        some = xp.isfinite(found) & (found > 0)
-        return xp.where(some, (found - bound) / xp.where(some, found, 1.0), xp.where(found == 0, 0.0, xp.inf))
+        return certified_gap(self.objective, self.lower_bound)
 
 
 def evaluate(cells: Subchannels, assignment: Any, lower_bound: Any = -np.inf) -> SubchannelAllocation:

@@ -25,10 +25,11 @@ import numpy as np
 from array_api_compat import device
 
 from channels.arrays import namespace
+from channels.rates import LN2
 from optim.costs import latency
 from optim.subchannels import Subchannels, filled, full_rate, held, hopeless, rate_for, sent, slope_of
 from optim.subchannels_answer import SubchannelAllocation
-from optim.water_filling import LN2, least_power
+from optim.water_filling import least_power
 
 HALVINGS = 60
 KNOTS = 0.5 - 0.5 * np.cos(np.linspace(0.0, np.pi, 65))     # places in the range of the ratio, dense at its ends

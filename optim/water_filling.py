@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device
 
-LN2 = 0.6931471805599453
+from channels.rates import LN2
+
 DEAD = 1e-300       # a gain [Hz/W] at or below this is no subchannel
 STEEP = 700.0       # e to this is the end of the doubles
 
