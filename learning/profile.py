@@ -1,5 +1,6 @@
 """What each block of a network holds and computes: counted once, by running one sample through it."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ class Profile:
         Prunable parameters (two or more axes) and the others [1].
     tensors : (L,) tuple of int
         Parameter tensors; each has a scale of its own when it is quantised.
+    buffers : (L,) tuple of int
+        Floats that travel with the parameters: the statistics of batch norm [1].
     forward, backward : (L,) tuple of int
         Work of a pass through the block [FLOP]; multiplications and additions of matrix products and convolutions
         count, elementwise work does not.
@@ -30,6 +33,7 @@ class Profile:
     weights: tuple[int, ...]
     biases: tuple[int, ...]
     tensors: tuple[int, ...]
+    buffers: tuple[int, ...]
     forward: tuple[int, ...]
     backward: tuple[int, ...]
     outputs: tuple[int, ...]
@@ -43,26 +47,35 @@ class Profile:
         """Forward and backward work of blocks start..stop-1 for one sample [FLOP]."""
         return sum(self.forward[start:stop]) + sum(self.backward[start:stop])
 
+    def floats(self, start: int, stop: int) -> int:
+        """Parameters and buffers of blocks start..stop-1 [1]."""
+        return sum(sum(counts[start:stop]) for counts in (self.weights, self.biases, self.buffers))
 
-def profile(model: nn.Sequential, shape: Sequence[int], classes: int) -> Profile:
-    """Count ``model`` on one sample of ``shape``, in evaluation mode; the model is left as it was."""
-    training = model.training
-    model.eval()
-    dtype = next(model.parameters()).dtype
+
+def profile(model: nn.Sequential, shape: Sequence[int], classes: int, received: bool = False) -> Profile:
+    """Count ``model`` on one sample of ``shape``, in evaluation mode; the model is left as it was.
+
+    With ``received``, the sample is smashed data, of which the gradient is needed too: so are the server side and
+    auxiliary networks counted, with the ``shape`` that ``learning.models.smashed_shape`` tells. Otherwise it is data.
+    """
+    model = copy.deepcopy(model).eval()
+    dtype = next((p.dtype for p in model.parameters()), None)
     x, rows = torch.zeros(1, *shape, dtype=dtype), []
     for number, block in enumerate(model):
-        x = x.detach().requires_grad_(number > 0)         # nobody needs the gradient of the data
+        x = x.detach().requires_grad_(received or number > 0)
         with FlopCounterMode(display=False) as ahead:
             out = block(x)
         with FlopCounterMode(display=False) as behind:
             if out.requires_grad:
                 out.sum().backward()
-        rows.append((sum(p.numel() for p in block.parameters() if p.dim() > 1),
-                     sum(p.numel() for p in block.parameters() if p.dim() <= 1),
-                     sum(1 for _ in block.parameters()),
-                     ahead.get_total_flops(), behind.get_total_flops(), out[0].numel()))
+        rows.append((*_held(block), ahead.get_total_flops(), behind.get_total_flops(), out[0].numel()))
         x = out
-    model.zero_grad()
-    model.train(training)
-    weights, biases, tensors, forward, backward, outputs = zip(*rows, strict=True)
-    return Profile(weights, biases, tensors, forward, backward, outputs, classes)
+    weights, biases, tensors, buffers, forward, backward, outputs = zip(*rows, strict=True)
+    return Profile(weights, biases, tensors, buffers, forward, backward, outputs, classes)
+
+
+def _held(block: nn.Module) -> tuple[int, int, int, int]:
+    """Weights, biases, parameter tensors and entries of buffers of a block."""
+    params = list(block.parameters())
+    return (sum(p.numel() for p in params if p.dim() > 1), sum(p.numel() for p in params if p.dim() <= 1), len(params),
+            sum(b.numel() for b in block.buffers()))
