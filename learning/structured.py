@@ -75,7 +75,7 @@ def shrink(net: nn.Sequential, weights: Params, blocks: int, ratio: float, shape
     small = {**weights, **{name: weights[name].flatten()[place] for name, place in kept.items()}}
     for name, p in _tensors(front).items():
         p.data = small[name].detach().clone()
-    return Shrunk(nn.Sequential(*front.train(net.training), *net[blocks:]), small, kept)
+    return Shrunk(nn.Sequential(*front.train(net.training), *list(net)[blocks:]), small, kept)
 
 
 def expand(values: Params, kept: Params, like: Params, fill: float = 0.0) -> Params:
