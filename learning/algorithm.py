@@ -1,14 +1,16 @@
 """The contract that every federated algorithm keeps."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from learning.params import Params
 from learning.profile import Profile
-from learning.split import Compression
 
 State = Any                  # an algorithm's own frozen dataclass
 
@@ -45,6 +47,9 @@ class Plan:
                              f"got {self.cut} and {self.ratio}")
 
 
+Plans = Sequence[Plan | None]        # one a device; None sits the round out
+
+
 class Affine(NamedTuple):
     """An amount fixed + x kept, affine in the keep ratio x = 1 - ratio."""
 
@@ -66,10 +71,30 @@ class Work(NamedTuple):
 
 @dataclass(frozen=True)
 class Traffic:
-    """What one device really sent and received in one round, counted from the tensors [bit]."""
+    """What one device really sent and received in one round, counted from the tensors, by kind [bit].
 
-    uplink_bits: float
-    downlink_bits: float
+    Kinds are "smashed", "labels", "gradients" (of the smashed data), "model" and "auxiliary".
+    """
+
+    up: dict[str, float] = field(default_factory=dict)
+    down: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def uplink_bits(self) -> float:
+        return sum(self.up.values())
+
+    @property
+    def downlink_bits(self) -> float:
+        return sum(self.down.values())
+
+
+@dataclass
+class Link:
+    """The account of one device while a round goes on: ``link.up["smashed"] += bits``."""
+
+    up: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    down: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    losses: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -79,54 +104,106 @@ class Round:
     Attributes
     ----------
     loss : (K,) tuple of float
-        Mean training loss of each device.
+        Mean training loss of each device; NaN for those that sat out.
     traffic : (K,) tuple of Traffic
     """
 
     loss: tuple[float, ...]
     traffic: tuple[Traffic, ...]
 
+    @classmethod
+    def of(cls, links: Sequence[Link]) -> "Round":
+        return cls(tuple(float(np.mean(link.losses)) if link.losses else float("nan") for link in links),
+                   tuple(Traffic(dict(link.up), dict(link.down)) for link in links))
+
+
+class Draws(NamedTuple):
+    """The randomness of one device in one round: a generator for each cause, so that a change in one leaves the others."""
+
+    batches: torch.Generator
+    augmentation: torch.Generator
+    compression: torch.Generator
+
 
 @dataclass(frozen=True)
 class Streams:
-    """Sources of randomness, one for each cause: a change in one leaves the others as they were."""
+    """Where randomness comes from: it depends on the seeds, the round and the device, not on who was served before.
 
-    batches: torch.Generator
-    compression: torch.Generator
+    Attributes
+    ----------
+    batches, compression : int
+        Seeds of their own for the data (batches and their augmentation) and for the compression.
+    """
 
-    @classmethod
-    def seeded(cls, *seeds: int) -> "Streams":
-        """Streams of their own seeds: of the batches, and of the compression."""
-        return cls(*(torch.Generator().manual_seed(seed) for seed in seeds))
+    batches: int = 0
+    compression: int = 0
+
+    def draws(self, number: int, device: int) -> Draws:
+        """Generators of ``device`` in round ``number``."""
+        seeds = [np.random.SeedSequence((seed, number, device)).generate_state(2) for seed in (self.batches, self.compression)]
+        return Draws(*(torch.Generator().manual_seed(int(s)) for s in (*seeds[0], seeds[1][0])))
+
+    def order(self, number: int, devices: Sequence[int]) -> list[int]:
+        """The devices in a random order, for algorithms that serve one after another."""
+        shuffled = np.random.default_rng((self.batches, number, 1 << 31)).permutation(len(devices))
+        return [devices[i] for i in shuffled]
 
 
 class Algorithm(Protocol):
     """``init`` makes the first state; ``step`` turns a state into the next; ``work`` says what a round costs.
 
     An algorithm is a frozen dataclass of settings and holds no state of its own, so one value may serve many runs.
+    A device takes part in a round if it has a plan and at least one sample.
     """
 
-    compression: Compression
-    interval: int
+    @property
+    def net(self) -> nn.Sequential: ...
+
+    @property
+    def prunes(self) -> bool:
+        """Whether plans may have a ratio."""
+        ...
+
+    @property
+    def interval(self) -> int:
+        """Client sides are averaged every so many rounds; plans stand in between."""
+        ...
 
     def cuts(self) -> range:
         """Cuts that a device may be given."""
         ...
 
-    def init(self) -> State: ...
+    def init(self, devices: int) -> State: ...
 
-    def step(self, state: State, shards: Sequence[Shard], plans: Sequence[Plan], streams: Streams) -> tuple[State, Round]: ...
+    def step(self, state: State, shards: Sequence[Shard], plans: Plans, streams: Streams) -> tuple[State, Round]: ...
 
-    def model(self, state: State) -> dict[str, Tensor]:
-        """Parameters of the global model, for evaluation."""
+    def models(self, state: State) -> tuple[Params, ...]:
+        """The models that serve: one for all, or one a device."""
         ...
 
-    def work(self, profile: Profile, cut: int, samples: int, download: float = 1.0, upload: float = 1.0) -> Work:
-        """Amounts of a round at ``cut`` for a device of ``samples`` samples; a client model's transfers are counted
-        ``download`` and ``upload`` times (a share of one spreads them over several rounds)."""
+    def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
+             upload: float = 1.0) -> Work:
+        """Amounts of a round at ``cut`` for a device of ``samples`` samples, one of ``devices``; a client model's transfers
+        are counted ``download`` and ``upload`` times (a share of one spreads them over several rounds)."""
         ...
 
 
-def batches(size: int, batch: int, steps: int, rng: torch.Generator) -> list[Tensor]:
-    """Indices of ``steps`` mini-batches, each drawn without replacement from ``size`` samples."""
-    return [torch.randperm(size, generator=rng)[:batch] for _ in range(steps)]
+def taking_part(algorithm: Algorithm, shards: Sequence[Shard], plans: Plans) -> dict[int, float]:
+    """Share of the data of each device that takes part, by its number; nobody may ask for what the algorithm cannot do."""
+    if len(shards) != len(plans):
+        raise ValueError(f"every device has a plan, or None: got {len(shards)} shards and {len(plans)} plans")
+    for k, plan in enumerate(plans):
+        if plan is not None and plan.cut not in algorithm.cuts():
+            raise ValueError(f"device {k}: its cut must be one of {list(algorithm.cuts())} [blocks], got {plan.cut}")
+        if plan is not None and plan.ratio and not algorithm.prunes:
+            raise ValueError(f"device {k}: {type(algorithm).__name__} does not prune, its ratio must be 0, got {plan.ratio}")
+    sizes = {k: len(shard) for k, (shard, plan) in enumerate(zip(shards, plans, strict=True)) if plan is not None and len(shard)}
+    return {k: size / sum(sizes.values()) for k, size in sizes.items()}
+
+
+def planned(plans: Plans, devices: Iterable[int]) -> Iterator[tuple[int, Plan]]:
+    """The devices that take part, with their plans."""
+    for k in devices:
+        plan = plans[k]
+        if plan is not None:
+            yield k, plan

@@ -18,12 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from learning import client, params
-from learning.algorithm import Algorithm, Plan, Shard, Streams
+from learning import average, client, params
+from learning.algorithm import Algorithm, Draws, Link, Plan, Shard, Streams
 from learning.calibration import Calibration, fit_power_law
-from learning.compress import keep_mask, quantise
+from learning.compress import quantise
 from learning.params import Params
-from learning.split import PLAIN, Compression, split_gradient
+from learning.pruning import keep_mask
+from learning.split import PLAIN, Compression, learn, split_gradient
 
 RATIOS = (0.1, 0.25, 0.5, 0.7, 0.9)
 DRAWS = 4
@@ -60,18 +61,21 @@ def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard],
     samples : int
         Each device measures its gradients on at most so many of its samples.
     """
-    seeds = np.random.SeedSequence(seed).generate_state(5).tolist()
-    streams, draws, pick = Streams.seeded(*seeds[:2]), Streams.seeded(*seeds[2:4]), torch.Generator().manual_seed(seeds[4])
-    pilot = replace(algorithm, compression=PLAIN)     # type: ignore[type-var]
-    state, plans = pilot.init(), [Plan(pilot.cuts()[0])] * len(shards)
+    seeds = np.random.SeedSequence(seed).generate_state(4).tolist()
+    streams, draws, pick = Streams(*seeds[:2]), Streams(seeds[2]).draws(0, 0), torch.Generator().manual_seed(seeds[3])
+    compression = getattr(algorithm, "compression", PLAIN)
+    pilot = replace(algorithm, compression=PLAIN) if compression != PLAIN else algorithm     # type: ignore[type-var]
+    state, plans = pilot.init(len(shards)), [Plan(pilot.cuts()[0])] * len(shards)
     picks = [torch.randperm(len(s), generator=pick)[:samples] for s in shards]
     probes = [Shard(s.x[i], s.y[i]) for s, i in zip(shards, picks, strict=True)]
     when = set(np.linspace(0, rounds - 1, checkpoints).round().astype(int).tolist())
     seen = []
     for number in range(rounds):
         if number in when:
-            probe = _Probe(net, pilot.model(state), probes, [len(s) for s in shards], lr, batch, draws)
-            seen.append(probe.measure(cuts, algorithm.compression))
+            models = dict(enumerate(pilot.models(state)))
+            middle = average.mean(models, dict.fromkeys(models, 1.0))
+            probe = _Probe(net, middle, probes, [len(s) for s in shards], lr, batch, draws)
+            seen.append(probe.measure(cuts, compression))
         state, _ = pilot.step(state, shards, plans, streams)
     first, last = seen[0].loss, seen[-1].loss
     if not all(np.isfinite(s.loss + s.square) for s in seen) or last > 2 * first + 1:
@@ -89,12 +93,13 @@ class _Probe:
     sizes: Sequence[int]
     lr: float
     batch: int
-    streams: Streams
+    draws: Draws
 
     def measure(self, cuts: Sequence[int], compression: Compression) -> _Snapshot:
         losses, grads = zip(*(self._gradient(self.weights, p) for p in self.probes), strict=True)
         whole = params.weighted_sum(grads, self.share)
-        ahead = params.combine(lambda w, g: w - self.lr * g, self.weights, whole)
+        trained = {name: self.weights[name] for name in whole}
+        ahead = {**self.weights, **params.combine(lambda w, g: w - self.lr * g, trained, whole)}
         bend = params.combine(torch.sub, self._whole(ahead), whole)
         noise = np.mean([self._sampling(*each) for each in zip(self.probes, grads, self.sizes, strict=True)], axis=0)
         square = params.squared_norm(whole)
@@ -105,7 +110,7 @@ class _Probe:
             square=square, squares=float(self.share @ [params.squared_norm(g) for g in grads]),
             smoothness=float(np.sqrt(params.squared_norm(bend) / max(square, 1e-300)) / self.lr),
             sampling=noise, gradient=noise + np.mean([self._by_block(g) for g in grads], axis=0),
-            weight=self._by_block(self.weights),
+            weight=self._by_block(trained),
         )
 
     @property
@@ -116,8 +121,9 @@ class _Probe:
         return params.weighted_sum([self._gradient(weights, p)[1] for p in self.probes], self.share)
 
     def _gradient(self, weights: Params, probe: Shard) -> tuple[float, Params]:
-        done = split_gradient(self.net, weights, len(self.net), probe.x, probe.y)
-        return done.loss, done.grads
+        link = Link()
+        grads = learn(self.net, weights, probe.x, probe.y, link).grads
+        return link.losses[0], grads
 
     def _by_block(self, values: Params) -> NDArray:
         squares = np.zeros(len(self.net))
@@ -133,7 +139,7 @@ class _Probe:
 
     def _sampling(self, probe: Shard, grad: Params, size: int) -> NDArray:
         """Variance of a mini-batch gradient, block by block: that of single samples over the size of the batch."""
-        picks = torch.randperm(len(probe), generator=self.streams.batches)[:DRAWS]
+        picks = torch.randperm(len(probe), generator=self.draws.batches)[:DRAWS]
         singles = (self._gradient(self.weights, Shard(probe.x[i:i + 1], probe.y[i:i + 1]))[1] for i in picks)
         spread = [self._by_block(params.combine(torch.sub, g, grad)) for g in singles]
         return np.mean(spread, axis=0) / min(self.batch, size)
@@ -149,7 +155,7 @@ class _Probe:
         return bias, max(each - bias, 0.0) / float(self.share @ self.share)
 
     def _compressed(self, cut: int, compression: Compression) -> Params:
-        draw = self.streams.compression
+        draw = self.draws.compression
         grads = [split_gradient(self.net, self.weights, cut, p.x, p.y, compression, draw).grads for p in self.probes]
         sent = [{name: quantise(g, compression.update_bits, draw) if params.block_of(name) < cut else g
                  for name, g in grad.items()} for grad in grads]

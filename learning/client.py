@@ -1,11 +1,93 @@
-"""What a device does with its part of the model, whatever the algorithm: descend at pruned weights, send the update."""
+"""What a device does with its part of the model, whatever the algorithm: prune, descend, send the update."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
+from torch import nn
 
-from learning.algorithm import Affine
-from learning.compress import FLOAT_BITS, quantise, sent_bits
+from learning import average, params
+from learning.algorithm import Affine, Link, Work
+from learning.compress import FLOAT_BITS, label_bits, quantise, scales_of, sent_bits
+from learning.optimiser import Moments, Optimiser
 from learning.params import Params
 from learning.profile import Profile
+from learning.pruning import SCOPES, SCORES, average_kept, keep_mask, score
+from learning.split import PLAIN, Compression, Learnt, crossing_bits
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What pruning remembers of the rounds before, as far as its kind asks for it.
+
+    Attributes
+    ----------
+    moved : Params
+        Last move of the averaged model.
+    last : (K,) tuple of Params
+        What each device last ended a round with.
+    """
+
+    moved: Params
+    last: tuple[Params, ...]
+
+    @classmethod
+    def empty(cls, devices: int) -> "Trace":
+        return cls({}, ({},) * devices)
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """Which weights a device prunes. Both sides know what decides, so masks do not cross the air.
+
+    Attributes
+    ----------
+    kind : str
+        Pruned are the weights of least "magnitude", or of least "gradient" |w g|, g the last move of the averaged model, or of
+        least "difference" between the averaged model and what the device last had; or "random" ones.
+    scope : str
+        The ratio holds for each "layer", or "global" for all layers together.
+    kept_only : bool
+        A weight is averaged over the devices that kept it; otherwise a pruned weight counts as a zero update.
+    """
+
+    kind: str = "magnitude"
+    scope: str = "layer"
+    kept_only: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in SCORES or self.scope not in SCOPES:
+            raise ValueError(f"pruning is by one of {list(SCORES)} and {list(SCOPES)}, got {self.kind!r} and {self.scope!r}")
+
+    def mask(self, weights: Params, ratio: float, trace: Trace, device: int, rng: torch.Generator) -> Params:
+        """Ones where ``weights`` are kept, zeros elsewhere; by magnitude while nothing is remembered."""
+        known = {"gradient": trace.moved, "difference": trace.last[device], "random": weights}.get(self.kind, {})
+        if not ratio or not all(name in known for name in weights):
+            return keep_mask(weights, ratio, scope=self.scope)
+        return keep_mask(weights, ratio, score(self.kind, weights, grads=known, reference=known, rng=rng), self.scope)
+
+    def merge(self, base: Params, updates: Mapping[int, Params], masks: Mapping[int, Params],
+              share: Mapping[int, float]) -> Params:
+        """``base`` moved by the mean update."""
+        if not updates:
+            return base
+        if not self.kept_only:
+            return params.combine(torch.add, base, average.mean(updates, share))
+        nothing = params.combine(torch.zeros_like, base)
+        moved = average_kept(list(updates.values()), list(masks.values()), [share[k] for k in updates], nothing)
+        return params.combine(torch.add, base, moved)
+
+    def trace(self, before: Trace, base: Params, updates: Mapping[int, Params], model: Params) -> Trace:
+        """What is to be remembered after a round that took the model from ``base`` to ``model``."""
+        if self.kind == "gradient":
+            return Trace(params.combine(torch.sub, model, base), before.last)
+        if self.kind == "difference":
+            return Trace({}, tuple(params.combine(torch.add, base, updates[k]) if k in updates else last
+                                   for k, last in enumerate(before.last)))
+        return before
+
+
+BY_MAGNITUDE = Pruning()
 
 
 def prune(weights: Params, mask: Params) -> Params:
@@ -13,31 +95,70 @@ def prune(weights: Params, mask: Params) -> Params:
     return {name: p * mask[name] if name in mask else p for name, p in weights.items()}
 
 
-def descend(weights: Params, grads: Params, mask: Params, lr: float) -> Params:
-    """One step of gradient descent that leaves pruned weights where they are."""
-    return {name: p - lr * (grads[name] * mask[name] if name in mask else grads[name]) for name, p in weights.items()}
+def descend(optimiser: Optimiser, weights: Params, done: Learnt, moments: Moments,
+            mask: Params | None = None) -> tuple[Params, Moments]:
+    """One step on those of ``weights`` that the pass has gradients of, and its buffers; pruned weights stay at zero."""
+    mask, moved = mask or {}, {name: g for name, g in done.grads.items() if name in weights}
+    after, moments = optimiser.step(weights, prune(moved, mask), moments)
+    return {**prune(after, mask), **{name: b for name, b in done.buffers.items() if name in weights}}, moments
 
 
-def upload(update: Params, mask: Params, bits: int, rng: torch.Generator) -> tuple[Params, float]:
-    """The update as the server receives it, and the bits of what was not pruned."""
-    sent = {name: quantise(u, bits, rng) for name, u in update.items()}
-    return sent, sum(sent_bits(int(m.sum()), bits) for m in mask.values())
+def fetch(model: Params, held: Params, cut: int, link: Link) -> Params:
+    """The first ``cut`` blocks as the device holds them, with what it lacks downloaded."""
+    missing = {name: p for name, p in params.front(model, cut).items() if name not in held}
+    if missing:
+        link.down["model"] += size_bits(missing)                                             # server -> device
+    return {**missing, **params.front(held, cut)}
 
 
-def download_bits(mask: Params) -> float:
-    """Bits of the pruned part of the model, in floats, on its way to the device."""
+def upload(net: nn.Module, update: Params, mask: Params, compression: Compression, rng: torch.Generator, link: Link) -> Params:
+    """The update as the server receives it: without what was pruned; buffers in floats, for a variance must stay positive."""
+    bits, scales = compression.update_bits, compression.scales
+    floats = {name for name, _ in net.named_buffers()} if bits < FLOAT_BITS else update.keys()
+    link.up["model"] += model_bits({name: mask[name] for name in mask if name in floats}) + sum(
+        sent_bits(int(m.sum()), bits, scales_of(m.shape, scales)) for name, m in mask.items() if name not in floats)
+    return prune({name: u if name in floats else quantise(u, bits, rng, scales) for name, u in update.items()}, mask)
+
+
+def model_bits(mask: Params) -> float:
+    """Size of what ``mask`` keeps of a model, in floats [bit]."""
     return float(sum(int(m.sum()) for m in mask.values()) * FLOAT_BITS)
 
 
-def model_up(profile: Profile, blocks: int, bits: int) -> Affine:
+def size_bits(weights: Params) -> float:
+    """Size of a model in floats [bit]."""
+    return float(sum(p.numel() for p in weights.values()) * FLOAT_BITS)
+
+
+def model_up(profile: Profile, blocks: int, compression: Compression) -> Affine:
     """Uplink load of an update of the first ``blocks`` blocks [bit]: the row of :func:`upload` in the cost table.
 
-    Which weights were kept is not charged: both sides know the averaged model whose magnitudes decide.
+    Which weights were kept is not charged: both sides know what decides.
     """
-    biases, tensors = sum(profile.biases[:blocks]), sum(profile.tensors[:blocks])
-    return Affine(sent_bits(biases, bits, tensors), sum(profile.weights[:blocks]) * bits)
+    bits, scales = compression.update_bits, profile.tensors if compression.scales == "tensor" else profile.channels
+    fixed = sent_bits(sum(profile.biases[:blocks]), bits, sum(scales[:blocks])) + sum(profile.buffers[:blocks]) * FLOAT_BITS
+    return Affine(fixed, sum(profile.weights[:blocks]) * bits)
 
 
 def model_down(profile: Profile, blocks: int) -> Affine:
-    """Downlink load of the first ``blocks`` blocks [bit]: the row of :func:`download_bits` in the cost table."""
-    return Affine(sum(profile.biases[:blocks]) * FLOAT_BITS, sum(profile.weights[:blocks]) * FLOAT_BITS)
+    """Downlink load of the first ``blocks`` blocks [bit]: the row of :func:`model_bits` in the cost table."""
+    rest = sum(profile.biases[:blocks]) + sum(profile.buffers[:blocks])
+    return Affine(rest * FLOAT_BITS, sum(profile.weights[:blocks]) * FLOAT_BITS)
+
+
+def split_work(profile: Profile, cut: int, sizes: Sequence[int], compression: Compression = PLAIN, download: float = 1.0,
+               upload: float = 1.0) -> Work:
+    """Work of a round of mini-batches of ``sizes`` across a cut, with a client model down and up (as often as said)."""
+    samples, crossing, returning, labels = sum(sizes), 0.0, 0.0, 0.0
+    if cut < profile.blocks:
+        outputs = profile.outputs[cut - 1]
+        crossing, returning = (sum(crossing_bits(size, outputs, compression, bits) for size in sizes)
+                               for bits in (compression.smashed_bits, compression.cut_bits))
+        labels = samples * label_bits(profile.classes)
+    up, down = model_up(profile, cut, compression), model_down(profile, cut)
+    return Work(
+        device_flops=Affine(0.0, samples * profile.flops(0, cut)),
+        uplink_bits=Affine(crossing + labels + upload * up.fixed, upload * up.kept),
+        server_flops=Affine(samples * profile.flops(cut, profile.blocks)),
+        downlink_bits=Affine(returning + download * down.fixed, download * down.kept),
+    )

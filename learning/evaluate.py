@@ -1,4 +1,7 @@
-"""How good is a model?"""
+"""How good is a model, on all test data and on what a device's data are like?"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -8,14 +11,40 @@ from torch.nn.functional import cross_entropy
 from learning.params import Params
 
 
-def evaluate(model: nn.Sequential, weights: Params, x: Tensor, y: Tensor, batch: int = 2048) -> tuple[float, float]:
-    """Accuracy [1] and mean loss [nat] on (n, ...) inputs and (n,) labels, in large batches."""
-    right, loss, training = 0, 0.0, model.training
+class Score(NamedTuple):
+    """Of one model: accuracy [1] and mean loss [nat] on the test data, and the accuracy on each class (C,) [1]."""
+
+    accuracy: float
+    loss: float
+    by_class: Tensor
+
+
+def evaluate(model: nn.Sequential, weights: Params, x: Tensor, y: Tensor, batch: int = 2048) -> Score:
+    """Test a model on (n, ...) inputs and (n,) labels, in large batches; a class without samples has accuracy NaN."""
+    loss, training, found = 0.0, model.training, []
     model.eval()
     with torch.inference_mode():
         for xs, ys in zip(x.split(batch), y.split(batch), strict=True):
             out = functional_call(model, weights, (xs,))
-            right += int((out.argmax(1) == ys).sum())
+            found.append(out.argmax(1) == ys)
             loss += float(cross_entropy(out, ys, reduction="sum"))
     model.train(training)
-    return right / len(y), loss / len(y)
+    right, seen = (torch.bincount(y, weights=w, minlength=out.shape[1]) for w in (torch.cat(found).double(), None))
+    return Score(float(right.sum()) / len(y), loss / len(y), right / seen)
+
+
+class Scores(NamedTuple):
+    """Means over the devices: of accuracy [1] and loss [nat] on the test data, and of the accuracy on classes mixed as in
+    each device's own data [1]."""
+
+    accuracy: float
+    loss: float
+    own_accuracy: float
+
+
+def evaluate_all(model: nn.Sequential, models: Sequence[Params], x: Tensor, y: Tensor, labels: Sequence[Tensor]) -> Scores:
+    """Test the model that serves all devices, or the one that each device has; ``labels`` (n_k,) are those of its own data."""
+    each = [evaluate(model, weights, x, y) for weights in models]
+    own = [float(torch.nanmean(score.by_class[held])) for score, held in
+           zip(each if len(each) > 1 else each * len(labels), labels, strict=True) if len(held)]
+    return Scores(*(sum(values) / len(values) for values in ([s.accuracy for s in each], [s.loss for s in each], own)))

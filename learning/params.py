@@ -1,21 +1,23 @@
-"""Parameters by name, and arithmetic that leaves its arguments as they were."""
+"""Parameters and buffers by name, and arithmetic that leaves its arguments as they were."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-Params = dict[str, Tensor]   # as in nn.Module.named_parameters(); names start with the number of the block
+T = TypeVar("T")
+Params = dict[str, Tensor]   # as in nn.Module.named_parameters() and named_buffers(); names start with the block's number
 
 
 def values(module: nn.Module) -> Params:
-    """The parameters of a module as plain tensors of their own."""
-    return {name: p.detach().clone() for name, p in module.named_parameters()}
+    """The parameters of a module, and its buffers (statistics of batch norm), as plain tensors of their own."""
+    return {name: p.detach().clone() for name, p in (*module.named_parameters(), *module.named_buffers())}
 
 
-def leaves(params: Params) -> Params:
-    """The same values, ready for autograd."""
-    return {name: p.detach().requires_grad_() for name, p in params.items()}
+def leaves(params: Params, names: Iterable[str]) -> Params:
+    """The values that ``names`` names, ready for autograd."""
+    return {name: params[name].detach().requires_grad_() for name in names}
 
 
 def combine(f: Callable[..., Tensor], *params: Params) -> Params:
@@ -39,11 +41,11 @@ def block_of(name: str) -> int:
     return int(name.partition(".")[0])
 
 
-def front(params: Params, cut: int) -> Params:
-    """Parameters of the first ``cut`` blocks."""
+def front(params: Mapping[str, T], cut: int) -> dict[str, T]:
+    """What belongs to the first ``cut`` blocks."""
     return {name: p for name, p in params.items() if block_of(name) < cut}
 
 
-def back(params: Params, cut: int) -> Params:
-    """Parameters of the blocks behind the first ``cut``."""
+def back(params: Mapping[str, T], cut: int) -> dict[str, T]:
+    """What belongs to the blocks behind the first ``cut``."""
     return {name: p for name, p in params.items() if block_of(name) >= cut}

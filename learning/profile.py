@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,7 +19,9 @@ class Profile:
     weights, biases : (L,) tuple of int
         Prunable parameters (two or more axes) and the others [1].
     tensors : (L,) tuple of int
-        Parameter tensors; each has a scale of its own when it is quantised.
+        Parameter tensors; each has a scale of its own when it is quantised per tensor.
+    channels : (L,) tuple of int
+        Their first axes, added up; each entry has a scale of its own when it is quantised per channel.
     buffers : (L,) tuple of int
         Floats that travel with the parameters: the statistics of batch norm [1].
     forward, backward : (L,) tuple of int
@@ -33,6 +36,7 @@ class Profile:
     weights: tuple[int, ...]
     biases: tuple[int, ...]
     tensors: tuple[int, ...]
+    channels: tuple[int, ...]
     buffers: tuple[int, ...]
     forward: tuple[int, ...]
     backward: tuple[int, ...]
@@ -70,12 +74,12 @@ def profile(model: nn.Sequential, shape: Sequence[int], classes: int, received: 
                 out.sum().backward()
         rows.append((*_held(block), ahead.get_total_flops(), behind.get_total_flops(), out[0].numel()))
         x = out
-    weights, biases, tensors, buffers, forward, backward, outputs = zip(*rows, strict=True)
-    return Profile(weights, biases, tensors, buffers, forward, backward, outputs, classes)
+    columns: tuple[Any, ...] = tuple(zip(*rows, strict=True))
+    return Profile(*columns, classes)
 
 
-def _held(block: nn.Module) -> tuple[int, int, int, int]:
-    """Weights, biases, parameter tensors and entries of buffers of a block."""
+def _held(block: nn.Module) -> tuple[int, int, int, int, int]:
+    """Weights, biases, parameter tensors, their channels, and entries of buffers of a block."""
     params = list(block.parameters())
     return (sum(p.numel() for p in params if p.dim() > 1), sum(p.numel() for p in params if p.dim() <= 1), len(params),
-            sum(b.numel() for b in block.buffers()))
+            sum(len(p) if p.dim() else 1 for p in params), sum(b.numel() for b in block.buffers()))

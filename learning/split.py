@@ -1,4 +1,4 @@
-"""One forward and backward pass across a cut, with what the air does to it."""
+"""Passes forward and backward, whole or across a cut, with what the air does to what crosses it."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,8 +9,10 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from learning import params
-from learning.compress import FLOAT_BITS, dropout_mask, label_bits, quantise, sent_bits, sent_of
+from learning.algorithm import Link
+from learning.compress import BITS, FLOAT_BITS, PER, label_bits, quantise, scales_of, sent_bits
 from learning.params import Params
+from learning.smash import KINDS, Sent, drop, sent_of
 
 
 @dataclass(frozen=True)
@@ -20,76 +22,145 @@ class Compression:
     Attributes
     ----------
     update_bits : int
-        Bits of an entry of the client model's update on the uplink, 2 to 32; 32 sends floats.
-    cut_bits : int
+        Bits of an entry of the client model's update on the uplink, 1 to 16; 32 sends floats.
+    smashed_bits, cut_bits : int
         Bits of an entry of the smashed data, and of their gradients on the way back.
     dropout : float
         Share of the smashed data that is not sent (nor its gradient), in [0, 1).
+    dropout_kind : str
+        "random" entries, or the "feature"s that vary least (SplitFC).
+    scales : str
+        A quantiser's scale for each "tensor", or for each "channel" of it (its first axis).
     """
 
     update_bits: int = 32
+    smashed_bits: int = 32
     cut_bits: int = 32
     dropout: float = 0.0
+    dropout_kind: str = "random"
+    scales: str = "tensor"
 
     def __post_init__(self) -> None:
-        for name in ("update_bits", "cut_bits"):
-            if not 2 <= getattr(self, name) <= 32:
-                raise ValueError(f"{name} must be between 2 and 32 [bit], got {getattr(self, name)}")
+        for name in ("update_bits", "smashed_bits", "cut_bits"):
+            if getattr(self, name) not in BITS:
+                raise ValueError(f"{name} must be between 1 and 16, or 32 for floats [bit], got {getattr(self, name)}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be within [0, 1) [1], got {self.dropout}")
+        if self.dropout_kind not in KINDS or self.scales not in PER:
+            raise ValueError(f"dropout_kind must be one of {list(KINDS)} and scales one of {list(PER)}, "
+                             f"got {self.dropout_kind!r} and {self.scales!r}")
 
 
 PLAIN = Compression()
 
 
-class Pass(NamedTuple):
-    """One batch, forward and backward."""
+class Forward(NamedTuple):
+    """What a part of the network made of its input: the output with its graph, and its buffers afterwards."""
 
-    loss: float
+    out: Tensor
+    leaves: Params
+    buffers: Params
+
+
+def forward(part: nn.Module, values: Params, x: Tensor) -> Forward:
+    """Run ``x`` (n, ...) through a part of the network at the values of its parameters and buffers, which stay as they are.
+
+    A single sample has no spread: batch norm then takes its running statistics.
+    """
+    leaves = params.leaves(values, (name for name, _ in part.named_parameters()))
+    buffers = {name: values[name].clone() for name, _ in part.named_buffers()}
+    alone = bool(buffers) and len(x) == 1 and part.training
+    part.train(part.training and not alone)
+    try:
+        return Forward(functional_call(part, {**leaves, **buffers}, (x,)), leaves, buffers)
+    finally:
+        part.train(part.training or alone)
+
+
+class Learnt(NamedTuple):
+    """Gradients of the mean loss of one batch, and the buffers afterwards."""
+
     grads: Params
-    up: float        # smashed data and labels [bit]
-    down: float      # gradients of the smashed data [bit]
+    buffers: Params
+    cut_grad: Tensor = torch.empty(0)    # by the smashed data that came in; empty where nothing did
+
+    def beside(self, other: "Learnt") -> "Learnt":
+        """With what another part of the network learnt from the same batch."""
+        return self._replace(grads={**self.grads, **other.grads}, buffers={**self.buffers, **other.buffers})
+
+    def back(self, cut: int) -> "Learnt":
+        """What the server keeps of it."""
+        return Learnt(params.back(self.grads, cut), params.back(self.buffers, cut))
 
 
-def split_gradient(model: nn.Sequential, weights: Params, cut: int, x: Tensor, y: Tensor,
-                   compression: Compression = PLAIN, rng: torch.Generator | None = None) -> Pass:
+def backward(ahead: Forward, arriving: Tensor | None = None) -> Params:
+    """Gradient by each parameter, of which there may be none, from the gradient that arrives at the output."""
+    by = ahead.leaves
+    return dict(zip(by, torch.autograd.grad(ahead.out, list(by.values()), arriving) if by else (), strict=True))
+
+
+def through(ahead: Forward, received: Tensor, arriving: Tensor | None = None) -> Learnt:
+    """As :func:`backward`, and the gradient by what the part had ``received``."""
+    *grads, cut_grad = torch.autograd.grad(ahead.out, [*ahead.leaves.values(), received], arriving)
+    return Learnt(dict(zip(ahead.leaves, grads, strict=True)), ahead.buffers, cut_grad)
+
+
+def learn(part: nn.Module, values: Params, x: Tensor, y: Tensor, link: Link | None = None) -> Learnt:
+    """Gradient of the mean cross-entropy by every parameter of a part that ends in the classifier; the device has the labels."""
+    ahead = forward(part, values, x)
+    loss = cross_entropy(ahead.out, y)
+    if link is not None:
+        link.losses.append(loss.item())
+    return Learnt(backward(ahead._replace(out=loss)), ahead.buffers)
+
+
+def serve(part: nn.Module, values: Params, received: Tensor, y: Tensor, link: Link | None = None) -> Learnt:
+    """The server's side: as :func:`learn`, and the gradient by the smashed data ``received``; the labels came with them."""
+    received = received.detach().requires_grad_()
+    ahead = forward(part, values, received)
+    loss = cross_entropy(ahead.out, y)
+    if link is not None:
+        link.losses.append(loss.item())
+        link.up["labels"] += len(y) * label_bits(ahead.out.shape[1])
+    return through(ahead._replace(out=loss), received)
+
+
+def split_gradient(net: nn.Sequential, values: Params, cut: int, x: Tensor, y: Tensor, compression: Compression = PLAIN,
+                   rng: torch.Generator | None = None, link: Link | None = None) -> Learnt:
     """Gradient of the mean loss on a batch, the first ``cut`` blocks on the device and the others on the server.
 
     Without compression this is the gradient of the whole model: the cut moves the work, not the mathematics. With
-    ``cut`` = L the device computes the loss itself, and nothing crosses.
+    ``cut`` = L the device computes the loss itself, and nothing crosses. What crosses is entered in ``link``.
     """
-    front, back = params.leaves(params.front(weights, cut)), params.leaves(params.back(weights, cut))
-    smashed = functional_call(model[:cut], front, (x,))
-    if cut == len(model):
-        loss = cross_entropy(smashed, y)
-        return Pass(loss.item(), _gradient(loss, front), 0.0, 0.0)
-    mask = dropout_mask(smashed.shape, compression.dropout, needed(rng), x.dtype) if compression.dropout else None
-    received, crossed = _send(smashed.detach(), mask, compression.cut_bits, rng)      # device -> server
-    received.requires_grad_()
-    scores = functional_call(model[cut:], back, (received,))
-    loss = cross_entropy(scores, y)
-    *grad_back, grad_cut = torch.autograd.grad(loss, [*back.values(), received])
-    grad_cut, returned = _send(grad_cut, mask, compression.cut_bits, rng)             # server -> device
-    grad_front = _gradient(smashed, front, grad_cut)
-    return Pass(loss.item(), {**grad_front, **dict(zip(back, grad_back, strict=True))},
-                crossed + len(y) * label_bits(scores.shape[1]), returned)
+    link = Link() if link is None else link
+    if cut == len(net):
+        return learn(net, values, x, y, link)
+    ahead = forward(net[:cut], values, x)
+    smashed = ahead.out.detach()
+    sent = drop(smashed, compression.dropout, compression.dropout_kind, needed(rng)) if compression.dropout else None
+    received, bits = send(smashed, sent, compression.smashed_bits, compression.scales, rng)
+    link.up["smashed"] += bits + (sent.side_bits if sent else 0.0)                      # device -> server
+    served = serve(net[cut:], values, received, y, link)
+    arriving, bits = send(served.cut_grad, sent, compression.cut_bits, compression.scales, rng)
+    link.down["gradients"] += bits                                                      # server -> device
+    return served.beside(Learnt(backward(ahead, arriving), ahead.buffers))
 
 
-def _gradient(of: Tensor, by: Params, arriving: Tensor | None = None) -> Params:
-    """Gradient of ``of`` by each parameter, of which there may be none, from the gradient that arrives at it."""
-    return dict(zip(by, torch.autograd.grad(of, list(by.values()), arriving) if by else (), strict=True))
+def send(v: Tensor, sent: Sent | None = None, bits: int = FLOAT_BITS, scales: str = "tensor",
+         rng: torch.Generator | None = None) -> tuple[Tensor, float]:
+    """What the other side receives of ``v`` (n, ...), and the bits that it took."""
+    entries = v.numel() if sent is None else sent.entries
+    v = v if sent is None else v * sent.mask
+    if bits >= FLOAT_BITS:
+        return v, sent_bits(entries, bits)
+    rounded = quantise(v, bits, needed(rng), scales)
+    return rounded if sent is None else rounded * (sent.mask > 0), sent_bits(entries, bits, scales_of(v.shape, scales))
 
 
-def crossing_bits(samples: int, outputs: int, compression: Compression) -> float:
-    """Size of a batch's smashed data, or of their gradients, ``outputs`` elements a sample [bit]."""
-    return sent_bits(samples * sent_of(outputs, compression.dropout), compression.cut_bits)
-
-
-def _send(v: Tensor, mask: Tensor | None, bits: int, rng: torch.Generator | None) -> tuple[Tensor, float]:
-    """What the other side receives, and the bits that it took."""
-    entries = v.numel() if mask is None else int((mask > 0).sum())
-    v = v.clone() if mask is None else v * mask
-    return v if bits >= FLOAT_BITS else quantise(v, bits, needed(rng)), sent_bits(entries, bits)
+def crossing_bits(samples: int, outputs: int, compression: Compression, bits: int) -> float:
+    """Size of a batch's smashed data, or of their gradients, ``outputs`` elements a sample, at ``bits`` an entry [bit]."""
+    entries = samples * sent_of(outputs, compression.dropout)
+    return sent_bits(entries, bits, scales_of(torch.Size((samples, outputs)), compression.scales))
 
 
 def needed(rng: torch.Generator | None) -> torch.Generator:

@@ -1,79 +1,92 @@
 """Federated averaging: every device trains the whole model, and the server averages what comes back.
 
 McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data", AISTATS 2017 (arXiv
-1602.05629), Algorithm 1 with all devices in every round; pruned by magnitude and quantised like the other algorithms.
+1602.05629), Algorithm 1 with all devices in every round; pruned and quantised on request, as federated learning with pruned
+models does.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.functional import cross_entropy
+from torch import nn
 
 from learning import client, params
-from learning.algorithm import Affine, Plan, Round, Shard, Streams, Traffic, Work, batches
-from learning.compress import keep_mask
+from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
+from learning.client import BY_MAGNITUDE, Pruning, Trace
+from learning.optimiser import Moments
 from learning.params import Params
 from learning.profile import Profile
-from learning.split import PLAIN, Compression
+from learning.split import PLAIN, Compression, learn
+from learning.training import DEFAULT, Training
+
+
+@dataclass(frozen=True)
+class FedAvgState:
+    """What the next round needs.
+
+    Attributes
+    ----------
+    model : Params
+        The averaged model.
+    moments : (K,) tuple of Moments
+        What the devices' optimisers remember.
+    trace : Trace
+        What pruning remembers.
+    round : int
+    """
+
+    model: Params
+    moments: tuple[Moments, ...]
+    trace: Trace
+    round: int = 0
 
 
 @dataclass(frozen=True)
 class FedAvg:
-    """FedAvg with ``steps`` mini-batches of ``batch`` samples per round, learning rate ``lr`` [1].
-
-    Its only cut is behind the last block, and its models are averaged every round.
-    """
+    """FedAvg with ``training.steps`` mini-batches a round; its only cut is behind the last block."""
 
     net: nn.Sequential
-    lr: float = 0.1
-    batch: int = 32
-    steps: int = 1
-    interval: int = 1
+    training: Training = DEFAULT
     compression: Compression = PLAIN
-
-    def __post_init__(self) -> None:
-        if self.interval != 1:
-            raise ValueError(f"FedAvg averages every round: interval must be 1, got {self.interval}; raise steps instead")
+    pruning: Pruning = BY_MAGNITUDE
+    interval: ClassVar[int] = 1
+    prunes: ClassVar[bool] = True
 
     def cuts(self) -> range:
         return range(len(self.net), len(self.net) + 1)
 
-    def init(self) -> Params:
-        return params.values(self.net)
+    def init(self, devices: int) -> FedAvgState:
+        return FedAvgState(params.values(self.net), ({},) * devices, Trace.empty(devices))
 
-    def model(self, state: Params) -> Params:
-        return state
+    def models(self, state: FedAvgState) -> tuple[Params, ...]:
+        return (state.model,)
 
-    def step(self, state: Params, shards: Sequence[Shard], plans: Sequence[Plan], streams: Streams) -> tuple[Params, Round]:
-        updates, losses, traffic = [], [], []
-        for shard, plan in zip(shards, plans, strict=True):
-            mask = keep_mask(state, plan.ratio)
-            begin = now = client.prune(state, mask)
-            total = 0.0
-            for pick in batches(len(shard), self.batch, self.steps, streams.batches):
-                loss, grads = self._gradient(now, shard.x[pick], shard.y[pick])
-                now, total = client.descend(now, grads, mask, self.lr), total + loss
+    def step(self, state: FedAvgState, shards: Sequence[Shard], plans: Plans, streams: Streams) -> tuple[FedAvgState, Round]:
+        share, links = taking_part(self, shards, plans), [Link() for _ in shards]
+        moments, updates, masks = list(state.moments), {}, {}
+        for k, plan in planned(plans, share):
+            draws, link = streams.draws(state.round, k), links[k]
+            mask = self.pruning.mask(state.model, plan.ratio, state.trace, k, draws.compression)
+            begin = now = client.prune(state.model, mask)
+            link.down["model"] += client.model_bits(mask)                                            # server -> device
+            for x, y in self.training.batches(shards[k], draws):
+                done = learn(self.net, now, x, y, link)
+                now, moments[k] = client.descend(self.training.client, now, done, moments[k], mask)
             update = params.combine(torch.sub, now, begin)
-            update, bits = client.upload(update, mask, self.compression.update_bits, streams.compression)
-            updates.append(update)
-            losses.append(total / self.steps)
-            traffic.append(Traffic(bits, client.download_bits(mask)))
-        mean = params.weighted_sum(updates, [len(shard) / sum(map(len, shards)) for shard in shards])
-        return params.combine(torch.add, state, mean), Round(tuple(losses), tuple(traffic))
+            updates[k] = client.upload(self.net, update, mask, self.compression, draws.compression, link)    # device -> server
+            masks[k] = mask
+        model = self.pruning.merge(state.model, updates, masks, share)
+        trace = self.pruning.trace(state.trace, state.model, updates, model)
+        return FedAvgState(model, tuple(moments), trace, state.round + 1), Round.of(links)
 
-    def _gradient(self, weights: Params, x: Tensor, y: Tensor) -> tuple[float, Params]:
-        leaves = params.leaves(weights)
-        loss = cross_entropy(functional_call(self.net, leaves, (x,)), y)
-        return loss.item(), dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
-
-    def work(self, profile: Profile, cut: int, samples: int, download: float = 1.0, upload: float = 1.0) -> Work:
-        del cut, download, upload                        # whole models, both ways, every round
+    def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
+             upload: float = 1.0) -> Work:
+        del cut, devices, download, upload                        # whole models, both ways, every round
         return Work(
-            device_flops=Affine(0.0, self.steps * min(self.batch, samples) * profile.flops(0, profile.blocks)),
-            uplink_bits=client.model_up(profile, profile.blocks, self.compression.update_bits),
+            device_flops=Affine(0.0, sum(self.training.sizes(samples)) * profile.flops(0, profile.blocks)),
+            uplink_bits=client.model_up(profile, profile.blocks, self.compression),
             server_flops=Affine(),
             downlink_bits=client.model_down(profile, profile.blocks),
         )

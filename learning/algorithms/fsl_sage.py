@@ -1,0 +1,147 @@
+"""FSL-SAGE: auxiliary networks that are aligned, now and then, with the gradients that the server would have sent.
+
+Nair et al., "FSL-SAGE: Accelerating Federated Split Learning via Smashed Activation Gradient Estimation", ICML 2025 (arXiv
+2505.23182), Algorithm 1 and the official code (seen). As CSE-FSL, but a device's auxiliary network is not trained on its loss and
+not averaged: every ``align_every`` rounds, after the round's first upload, the server recomputes the true gradients of the
+smashed data that it keeps of the device (the last ``keep`` samples), fits the auxiliary network to them, and sends it down.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from learning import average, client, params
+from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
+from learning.estimate import Auxiliaries, Samples, align, guided_work
+from learning.optimiser import Moments, Optimiser, adam
+from learning.params import Params
+from learning.profile import Profile
+from learning.split import Learnt, backward, forward, send, serve
+from learning.training import DEFAULT, Training
+
+ALIGNER = adam(1e-3)
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What belongs to one device's auxiliary network: its values, the cut it is for, and the samples that the server keeps."""
+
+    cut: int
+    values: Params
+    kept: Samples | None = None
+
+
+@dataclass(frozen=True)
+class FSLSageState:
+    """What the next round needs.
+
+    Attributes
+    ----------
+    model : Params
+        Averaged client sides, and the server's.
+    guides : (K,) tuple of Guide or None
+        None before a device's first round.
+    client, server : (K,) tuple of Moments, Moments
+    round : int
+    """
+
+    model: Params
+    guides: tuple[Guide | None, ...]
+    client: tuple[Moments, ...]
+    server: Moments
+    round: int = 0
+
+
+@dataclass(frozen=True)
+class FSLSage:
+    """FSL-SAGE of a chain of blocks.
+
+    Attributes
+    ----------
+    auxiliaries : Auxiliaries
+    every : int
+        Smashed data of one batch in so many go up, the first of a round among them.
+    align_every : int
+        Rounds from one alignment to the next; the first round has one.
+    align_steps, aligner : int, Optimiser
+        Steps of an alignment, and its optimiser, which starts afresh each time.
+    keep : int
+        Samples of a device that the server keeps, at most.
+    """
+
+    net: nn.Sequential
+    auxiliaries: Auxiliaries
+    training: Training = DEFAULT
+    every: int = 5
+    align_every: int = 10
+    align_steps: int = 100
+    aligner: Optimiser = ALIGNER
+    keep: int = 1000
+    interval: ClassVar[int] = 1
+    prunes: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        for name in ("every", "align_every", "align_steps", "keep"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more [batches, rounds, steps, samples], got {getattr(self, name)}")
+
+    def cuts(self) -> range:
+        return range(1, len(self.net))
+
+    def init(self, devices: int) -> FSLSageState:
+        return FSLSageState(params.values(self.net), (None,) * devices, ({},) * devices, {})
+
+    def models(self, state: FSLSageState) -> tuple[Params, ...]:
+        return (state.model,)
+
+    def step(self, state: FSLSageState, shards: Sequence[Shard], plans: Plans, streams: Streams) -> tuple[FSLSageState, Round]:
+        share, links = taking_part(self, shards, plans), [Link() for _ in shards]
+        server, fronts, guides = state.model, {}, list(state.guides)
+        of_client, of_server = list(state.client), state.server
+        for k, plan in planned(plans, share):
+            cut, link, part = plan.cut, links[k], self.auxiliaries.at(plan.cut)
+            front, guide = params.front(state.model, cut), self._guide(guides[k], cut)
+            link.down["model"] += client.size_bits(front)                                    # server -> device
+            for number, (x, y) in enumerate(self.training.batches(shards[k], streams.draws(state.round, k))):
+                ahead = forward(self.net[:cut], front, x)
+                if number % self.every == 0:
+                    received, bits = send(ahead.out.detach())
+                    link.up["smashed"] += bits                                               # device -> server
+                    learnt = serve(self.net[cut:], server, received, y, link)
+                    server, of_server = client.descend(self.training.server, server, learnt, of_server)
+                    guide = self._keep(guide, received, y)
+                if number == 0 and state.round % self.align_every == 0:
+                    guide = self._align(guide, server)
+                    link.down["auxiliary"] += client.size_bits(guide.values)                 # server -> device
+                estimate = serve(part, guide.values, ahead.out, y).cut_grad
+                done = Learnt(backward(ahead, estimate), ahead.buffers)
+                front, of_client[k] = client.descend(self.training.client, front, done, of_client[k])
+            link.up["model"] += client.size_bits(front)                                      # device -> server
+            fronts[k], guides[k] = front, guide
+        model = average.sides(server, fronts, share)
+        return FSLSageState(model, tuple(guides), tuple(of_client), of_server, state.round + 1), Round.of(links)
+
+    def _guide(self, held: Guide | None, cut: int) -> Guide:
+        return held if held is not None and held.cut == cut else Guide(cut, self.auxiliaries.start(cut))
+
+    def _keep(self, guide: Guide, smashed: Tensor, y: Tensor) -> Guide:
+        before = guide.kept or Samples(smashed[:0], y[:0])
+        return replace(guide, kept=before.with_last(smashed, y, self.keep))
+
+    def _align(self, guide: Guide, server: Params) -> Guide:
+        assert guide.kept is not None                    # the round's first upload has come in
+        values = align(self.auxiliaries.at(guide.cut), guide.values, self.net[guide.cut:], server, guide.kept,
+                       steps=self.align_steps, optimiser=self.aligner)
+        return replace(guide, values=values)
+
+    def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
+             upload: float = 1.0) -> Work:
+        """Alignments are spread over the rounds between them, at as many samples as the server keeps in the end."""
+        found = guided_work(profile, self.auxiliaries, cut, self.training.sizes(samples), self.every, download, upload)
+        aligning = self.keep * (profile.flops(cut, profile.blocks) + self.align_steps * self.auxiliaries.align_flops(cut))
+        size = client.size_bits(self.auxiliaries.start(cut))
+        down = found.downlink_bits
+        return found._replace(server_flops=Affine(found.server_flops.fixed + aligning / self.align_every),
+                              downlink_bits=Affine(down.fixed + size / self.align_every, down.kept))

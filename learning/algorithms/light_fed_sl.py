@@ -1,0 +1,143 @@
+"""Lightweight federated split learning: parallel devices with pruned client sides, quantised updates and dropout at the cut.
+
+Zhang, Ni and Wang, "Federated Split Learning with Model Pruning and Gradient Quantization in Wireless Networks" (arXiv
+2412.06414). Seen: dynamic pruning of the client side, quantised gradient updates, random dropout of the split layer's
+activations; client sides averaged every ``interval`` rounds, the server's side updated every round. Reconstructed: the rest. Here
+the server has one model, which in each step moves once by the mean gradient of the devices that it serves; which gradient is
+quantised is a setting (``Compression``: of the client's weights, of the smashed data, or both); at an averaging, each device
+sends what its client side has moved by since it was downloaded. Without compression, with an interval of one and one step a
+round this is SplitFed-V1 by gradient descent.
+
+Devices may have different cuts: ``average.sides`` says what the mean is then. In between two averagings, plans stand.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from learning import average, client, params
+from learning.algorithm import Draws, Link, Plan, Plans, Round, Shard, Streams, Work, planned, taking_part
+from learning.client import BY_MAGNITUDE, Pruning, Trace
+from learning.optimiser import Moments
+from learning.params import Params
+from learning.profile import Profile
+from learning.split import PLAIN, Compression, split_gradient
+from learning.training import DEFAULT, Training
+
+
+@dataclass(frozen=True)
+class Held:
+    """A client side between two averagings: what was decided for it, what it keeps of the weights, and its (pruned) values."""
+
+    plan: Plan
+    mask: Params
+    values: Params
+
+
+@dataclass(frozen=True)
+class LightFedSLState:
+    """What the next round needs.
+
+    Attributes
+    ----------
+    model : Params
+        The server's side, and the client side as it was last averaged.
+    base : Params
+        The model as it was at the last averaging: what devices download.
+    held : (K,) tuple of Held or None
+        Client sides between two averagings; None right after one.
+    client, server : (K,) tuple of Moments, Moments
+    trace : Trace
+        What pruning remembers.
+    round : int
+    """
+
+    model: Params
+    base: Params
+    held: tuple[Held | None, ...]
+    client: tuple[Moments, ...]
+    server: Moments
+    trace: Trace
+    round: int = 0
+
+
+@dataclass(frozen=True)
+class LightFedSL:
+    """Lightweight FedSL of a chain of blocks; client sides are averaged every ``interval`` rounds."""
+
+    net: nn.Sequential
+    training: Training = DEFAULT
+    interval: int = 1
+    compression: Compression = PLAIN
+    pruning: Pruning = BY_MAGNITUDE
+    prunes: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.interval < 1:
+            raise ValueError(f"interval must be 1 or more [rounds], got {self.interval}")
+
+    def cuts(self) -> range:
+        return range(1, len(self.net) + 1)
+
+    def init(self, devices: int) -> LightFedSLState:
+        start = params.values(self.net)
+        return LightFedSLState(start, start, (None,) * devices, ({},) * devices, {}, Trace.empty(devices))
+
+    def models(self, state: LightFedSLState) -> tuple[Params, ...]:
+        return (state.model,)
+
+    def step(self, state: LightFedSLState, shards: Sequence[Shard], plans: Plans,
+             streams: Streams) -> tuple[LightFedSLState, Round]:
+        share, links = taking_part(self, shards, plans), [Link() for _ in shards]
+        draws = {k: streams.draws(state.round, k) for k in share}
+        held = {k: self._fetch(state, k, plan, draws[k].compression, links[k]) for k, plan in planned(plans, share)}
+        server, of_client, of_server = state.model, list(state.client), state.server
+        for batches in self.training.in_step(shards, draws):
+            backs = {}
+            for k, (x, y) in batches.items():
+                cut, values, mask = held[k].plan.cut, held[k].values, held[k].mask
+                done = split_gradient(self.net, {**server, **values}, cut, x, y, self.compression, draws[k].compression, links[k])
+                values, of_client[k] = client.descend(self.training.client, values, done, of_client[k], mask)
+                held[k], backs[k] = replace(held[k], values=values), done.back(cut)
+            server, of_server = client.descend(self.training.server, server, average.learnt(backs, share), of_server)
+        after = replace(state, model=server, client=tuple(of_client), server=of_server, round=state.round + 1,
+                        held=tuple(held.get(k, h) for k, h in enumerate(state.held)))
+        if after.round % self.interval == 0:
+            after = self._average(after, {k: held[k] for k in share}, share, draws, links)
+        return after, Round.of(links)
+
+    def _fetch(self, state: LightFedSLState, k: int, plan: Plan, rng: torch.Generator, link: Link) -> Held:
+        """What device k holds, downloaded if it holds nothing."""
+        held = state.held[k]
+        if held is None:
+            front = params.front(state.base, plan.cut)
+            mask = self.pruning.mask(front, plan.ratio, state.trace, k, rng)
+            link.down["model"] += client.model_bits(mask)                                    # server -> device
+            return Held(plan, mask, client.prune(front, mask))
+        if held.plan != plan:
+            raise ValueError(f"plans (cuts and ratios) may change only when client sides are averaged, every {self.interval} "
+                             f"rounds; got {plan} for device {k} after {held.plan}")
+        return held
+
+    def _average(self, state: LightFedSLState, held: Mapping[int, Held], share: Mapping[int, float], draws: Mapping[int, Draws],
+                 links: Sequence[Link]) -> LightFedSLState:
+        """Client sides go up, and the mean of all sides of a block becomes the model."""
+        split = params.front(state.base, max((h.plan.cut for h in held.values()), default=0))
+        served = {name: state.model[name] - base for name, base in split.items()}
+        updates, masks = {}, {}
+        for k, h in held.items():
+            update = params.combine(torch.sub, h.values, client.prune(params.front(state.base, h.plan.cut), h.mask))
+            update = client.upload(self.net, update, h.mask, self.compression, draws[k].compression, links[k])
+            updates[k] = {**served, **update}                                                # device -> server
+            masks[k] = {**params.combine(torch.ones_like, split), **h.mask}
+        merged = self.pruning.merge(split, updates, masks, share)
+        model = {**state.model, **merged}
+        trace = self.pruning.trace(state.trace, split, updates, merged)
+        return replace(state, model=model, base=model, held=(None,) * len(state.held), trace=trace)
+
+    def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
+             upload: float = 1.0) -> Work:
+        return client.split_work(profile, cut, self.training.sizes(samples), self.compression, download, upload)

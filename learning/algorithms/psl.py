@@ -1,0 +1,80 @@
+"""Parallel split learning (PSL): devices in step with one model on the server, and client sides of their own for good.
+
+As described in the EPSL paper (Lin et al., arXiv 2303.15991), of which it is the case without aggregation. In each step the
+server takes the mini-batches of all devices, moves its side once by the mean of their gradients, and sends each device the
+gradient of its own smashed data. Client sides are not averaged: there is a model for each device.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from learning import average, client, params
+from learning.algorithm import Link, Plans, Round, Shard, Streams, Work, planned, taking_part
+from learning.optimiser import Moments
+from learning.params import Params
+from learning.profile import Profile
+from learning.split import PLAIN, split_gradient
+from learning.training import DEFAULT, Training
+
+
+@dataclass(frozen=True)
+class PSLState:
+    """What the next round needs.
+
+    Attributes
+    ----------
+    model : Params
+        The server's values of all blocks; a block that it never trains is as it was at the start.
+    local : (K,) tuple of Params
+        What each device holds; empty before its first round.
+    client, server : (K,) tuple of Moments, Moments
+    round : int
+    """
+
+    model: Params
+    local: tuple[Params, ...]
+    client: tuple[Moments, ...]
+    server: Moments
+    round: int = 0
+
+
+@dataclass(frozen=True)
+class PSL:
+    """PSL of a chain of blocks. Devices may have different cuts: a block of the server moves by the mean of those it serves."""
+
+    net: nn.Sequential
+    training: Training = DEFAULT
+    interval: ClassVar[int] = 1
+    prunes: ClassVar[bool] = False
+
+    def cuts(self) -> range:
+        return range(1, len(self.net) + 1)
+
+    def init(self, devices: int) -> PSLState:
+        return PSLState(params.values(self.net), ({},) * devices, ({},) * devices, {})
+
+    def models(self, state: PSLState) -> tuple[Params, ...]:
+        return tuple({**state.model, **held} for held in state.local)
+
+    def step(self, state: PSLState, shards: Sequence[Shard], plans: Plans, streams: Streams) -> tuple[PSLState, Round]:
+        share, links = taking_part(self, shards, plans), [Link() for _ in shards]
+        server, of_client, of_server = state.model, list(state.client), state.server
+        fronts = {k: client.fetch(server, state.local[k], plan.cut, links[k]) for k, plan in planned(plans, share)}
+        for batches in self.training.in_step(shards, {k: streams.draws(state.round, k) for k in share}):
+            backs = {}
+            for k, plan in planned(plans, batches):
+                values = {**fronts[k], **params.back(server, plan.cut)}
+                done = split_gradient(self.net, values, plan.cut, *batches[k], link=links[k])
+                fronts[k], of_client[k] = client.descend(self.training.client, fronts[k], done, of_client[k])
+                backs[k] = done.back(plan.cut)
+            server, of_server = client.descend(self.training.server, server, average.learnt(backs, share), of_server)
+        local = tuple(fronts.get(k, held) for k, held in enumerate(state.local))
+        return PSLState(server, local, tuple(of_client), of_server, state.round + 1), Round.of(links)
+
+    def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
+             upload: float = 1.0) -> Work:
+        del devices, download, upload                             # client sides stay where they are
+        return client.split_work(profile, cut, self.training.sizes(samples), PLAIN, 0.0, 0.0)

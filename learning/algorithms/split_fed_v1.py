@@ -1,0 +1,69 @@
+"""SplitFed-V1: parallel devices, a copy of the server's side for each, both sides averaged every round.
+
+Thapa et al., "SplitFed: When Federated Learning Meets Split Learning", AAAI 2022 (arXiv 2004.12088), Algorithms 1 and 2. It is
+FedAvg with the work moved: device k and its copy on the server take the steps that FedAvg's device k takes alone, so that with
+one optimiser for both sides the averaged models agree round for round, whatever the cuts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from learning import average, client, params
+from learning.algorithm import Link, Plans, Round, Shard, Streams, Work, planned, taking_part
+from learning.optimiser import Moments
+from learning.params import Params
+from learning.profile import Profile
+from learning.split import PLAIN, split_gradient
+from learning.training import DEFAULT, Training
+
+
+@dataclass(frozen=True)
+class SplitFedV1State:
+    """The averaged model; per device the moments of its own optimiser and of its copy's on the server; the round."""
+
+    model: Params
+    client: tuple[Moments, ...]
+    server: tuple[Moments, ...]
+    round: int = 0
+
+
+@dataclass(frozen=True)
+class SplitFedV1:
+    """SplitFed-V1 of a chain of blocks; devices may have different cuts."""
+
+    net: nn.Sequential
+    training: Training = DEFAULT
+    interval: ClassVar[int] = 1
+    prunes: ClassVar[bool] = False
+
+    def cuts(self) -> range:
+        return range(1, len(self.net) + 1)
+
+    def init(self, devices: int) -> SplitFedV1State:
+        return SplitFedV1State(params.values(self.net), ({},) * devices, ({},) * devices)
+
+    def models(self, state: SplitFedV1State) -> tuple[Params, ...]:
+        return (state.model,)
+
+    def step(self, state: SplitFedV1State, shards: Sequence[Shard], plans: Plans,
+             streams: Streams) -> tuple[SplitFedV1State, Round]:
+        share, links = taking_part(self, shards, plans), [Link() for _ in shards]
+        of_client, of_server, ends = list(state.client), list(state.server), {}
+        for k, plan in planned(plans, share):
+            link, front, back = links[k], params.front(state.model, plan.cut), params.back(state.model, plan.cut)
+            link.down["model"] += client.size_bits(front)                                    # server -> device
+            for x, y in self.training.batches(shards[k], streams.draws(state.round, k)):
+                done = split_gradient(self.net, {**front, **back}, plan.cut, x, y, link=link)
+                front, of_client[k] = client.descend(self.training.client, front, done, of_client[k])
+                back, of_server[k] = client.descend(self.training.server, back, done, of_server[k])
+            link.up["model"] += client.size_bits(front)                                      # device -> server
+            ends[k] = {**front, **back}
+        model = {**state.model, **average.mean(ends, share)}
+        return SplitFedV1State(model, tuple(of_client), tuple(of_server), state.round + 1), Round.of(links)
+
+    def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
+             upload: float = 1.0) -> Work:
+        return client.split_work(profile, cut, self.training.sizes(samples), PLAIN, download, upload)

@@ -1,0 +1,68 @@
+"""SplitFed-V2: one model on the server, which devices train one after another; client sides are averaged every round.
+
+Thapa et al., "SplitFed: When Federated Learning Meets Split Learning", AAAI 2022 (arXiv 2004.12088), section 3.3: the server
+takes the devices in a random order, so its side has no averaging, and no copies.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from learning import average, client, params
+from learning.algorithm import Link, Plans, Round, Shard, Streams, Work, planned, taking_part
+from learning.optimiser import Moments
+from learning.params import Params
+from learning.profile import Profile
+from learning.split import PLAIN, split_gradient
+from learning.training import DEFAULT, Training
+
+
+@dataclass(frozen=True)
+class SplitFedV2State:
+    """The model: averaged client sides, and the server's; the moments of each device and of the server; the round."""
+
+    model: Params
+    client: tuple[Moments, ...]
+    server: Moments
+    round: int = 0
+
+
+@dataclass(frozen=True)
+class SplitFedV2:
+    """SplitFed-V2 of a chain of blocks; devices may have different cuts (``average.sides`` says what the mean is then)."""
+
+    net: nn.Sequential
+    training: Training = DEFAULT
+    interval: ClassVar[int] = 1
+    prunes: ClassVar[bool] = False
+
+    def cuts(self) -> range:
+        return range(1, len(self.net) + 1)
+
+    def init(self, devices: int) -> SplitFedV2State:
+        return SplitFedV2State(params.values(self.net), ({},) * devices, {})
+
+    def models(self, state: SplitFedV2State) -> tuple[Params, ...]:
+        return (state.model,)
+
+    def step(self, state: SplitFedV2State, shards: Sequence[Shard], plans: Plans,
+             streams: Streams) -> tuple[SplitFedV2State, Round]:
+        share, links = taking_part(self, shards, plans), [Link() for _ in shards]
+        of_client, of_server, server, fronts = list(state.client), state.server, state.model, {}
+        for k, plan in planned(plans, streams.order(state.round, list(share))):
+            link, front, back = links[k], params.front(state.model, plan.cut), params.back(server, plan.cut)
+            link.down["model"] += client.size_bits(front)                                    # server -> device
+            for x, y in self.training.batches(shards[k], streams.draws(state.round, k)):
+                done = split_gradient(self.net, {**front, **back}, plan.cut, x, y, link=link)
+                front, of_client[k] = client.descend(self.training.client, front, done, of_client[k])
+                back, of_server = client.descend(self.training.server, back, done, of_server)
+            link.up["model"] += client.size_bits(front)                                      # device -> server
+            fronts[k], server = front, {**server, **back}
+        model = average.sides(server, fronts, share)
+        return SplitFedV2State(model, tuple(of_client), of_server, state.round + 1), Round.of(links)
+
+    def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
+             upload: float = 1.0) -> Work:
+        return client.split_work(profile, cut, self.training.sizes(samples), PLAIN, download, upload)

@@ -1,0 +1,106 @@
+"""Auxiliary networks as values: what a device asks for the gradient of its smashed data, instead of the server."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
+
+from learning import auxiliary, client, params
+from learning.algorithm import Affine, Work
+from learning.models import smashed_shape
+from learning.optimiser import Moments, Optimiser
+from learning.params import Params
+from learning.profile import Profile, profile
+from learning.split import PLAIN, forward, serve
+
+
+@dataclass(frozen=True)
+class Auxiliaries:
+    """One auxiliary network for each cut, made when it is first asked for.
+
+    Attributes
+    ----------
+    net : nn.Sequential
+    shape, classes : tuple of int, int
+        Of one sample, and number of classes.
+    kind : str
+        "linear", "half", "stage" or "full": ``auxiliary.make`` says what they are.
+    seed : int
+        Of their initial weights.
+    """
+
+    net: nn.Sequential
+    shape: tuple[int, ...]
+    classes: int
+    kind: str = "stage"
+    seed: int = 0
+    _made: dict[int, nn.Sequential] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def at(self, cut: int) -> nn.Sequential:
+        if cut not in self._made:
+            self._made[cut] = auxiliary.make(self.kind, self.net, cut, self.shape, self.classes, self.seed)
+        return self._made[cut]
+
+    def start(self, cut: int) -> Params:
+        return params.values(self.at(cut))
+
+    def profile(self, cut: int) -> Profile:
+        """Counts of the auxiliary network on one sample's smashed data, whose gradient is wanted."""
+        return profile(self.at(cut), smashed_shape(self.net, cut, self.shape), self.classes, received=True)
+
+    def align_flops(self, cut: int) -> int:
+        """Work of one step of :func:`align` for one sample [FLOP]."""
+        smashed = torch.zeros(1, *smashed_shape(self.net, cut, self.shape), dtype=next(self.net.parameters()).dtype)
+        with FlopCounterMode(display=False) as counted:
+            one = Samples(smashed, torch.zeros(1, dtype=torch.long))
+            mismatch(self.at(cut), self.start(cut), one, torch.zeros_like(smashed))
+        return counted.get_total_flops()
+
+
+class Samples(NamedTuple):
+    """Smashed data (n, ...) and labels (n,) that the server keeps of one device."""
+
+    smashed: Tensor
+    y: Tensor
+
+    def with_last(self, smashed: Tensor, y: Tensor, most: int) -> "Samples":
+        """The last ``most`` samples after some more have come in."""
+        return Samples(torch.cat([self.smashed, smashed])[-most:], torch.cat([self.y, y])[-most:])
+
+
+def align(part: nn.Sequential, weights: Params, server: nn.Module, truth: Params, kept: Samples, *, steps: int,
+          optimiser: Optimiser) -> Params:
+    """Train an auxiliary network to give the gradients that the server would.
+
+    Least is the sum of squares, over the kept samples, of the difference between the two gradients of the smashed data, by
+    ``steps`` steps on all samples. Gradients are of a sample's own loss, so that the size of a batch does not matter. Buffers
+    stay as they are, on both sides.
+    """
+    target = serve(server, truth, *kept).cut_grad * len(kept.y)
+    moments: Moments = {}
+    for _ in range(steps):
+        weights, moments = optimiser.step(weights, mismatch(part, weights, kept, target), moments)
+    return weights
+
+
+def mismatch(part: nn.Module, weights: Params, kept: Samples, target: Tensor) -> Params:
+    """Gradient, by the auxiliary network's parameters, of the squared distance of its estimates from ``target``."""
+    received = kept.smashed.detach().requires_grad_().clone()              # not a leaf, or FLOPs could not be counted
+    ahead = forward(part, weights, received)
+    (estimate,) = torch.autograd.grad(cross_entropy(ahead.out, kept.y, reduction="sum"), received, create_graph=True)
+    slopes = torch.autograd.grad(((estimate - target) ** 2).sum(), list(ahead.leaves.values()), allow_unused=True)
+    return {name: g for name, g in zip(ahead.leaves, slopes, strict=True) if g is not None}
+
+
+def guided_work(counts: Profile, auxiliaries: Auxiliaries, cut: int, sizes: Sequence[int], every: int, download: float,
+                upload: float) -> Work:
+    """Work of a round in which a device asks its auxiliary network, and sends one of ``every`` batches up; without transfers of
+    auxiliary networks."""
+    guide, up = auxiliaries.profile(cut), client.split_work(counts, cut, sizes[::every], PLAIN, download, upload)
+    returning = client.model_down(counts, cut)
+    return up._replace(device_flops=Affine(sum(sizes) * guide.flops(0, guide.blocks), sum(sizes) * counts.flops(0, cut)),
+                       downlink_bits=Affine(download * returning.fixed, download * returning.kept))
