@@ -144,5 +144,5 @@ def _mean(otherwise: Tensor, kept: Sequence[tuple[Tensor, Tensor | None, float]]
     for value, mask, weight in kept:
         here = torch.ones_like(value, dtype=torch.bool) if mask is None else mask != 0
         total += torch.where(here, weight * value, 0)
-        mass += weight * here
+        mass += weight * here.to(mass.dtype)
     return torch.where(mass > 0, total / mass.where(mass > 0, 1), otherwise)

@@ -152,7 +152,7 @@ def test_each_entry_is_averaged_over_those_who_kept_it():
 
 def test_where_all_keep_all_it_is_the_weighted_mean():
     models, ones = [layers(seed) for seed in range(3)], [{}, keep_mask(layers(), 0.0), {}]
-    found = average_kept(models, ones, [1, 2, 5], layers(9))
+    found = average_kept(models, ones, [0.1, 0.2, 0.5], layers(9))
     for name, mean in found.items():
         assert_close(mean, (models[0][name] + 2 * models[1][name] + 5 * models[2][name]) / 8, rtol=1e-14, atol=1e-15)
 

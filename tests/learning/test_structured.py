@@ -120,6 +120,13 @@ def test_sizes_of_a_small_cnn_are_counted_by_hand():
         (4, 1, 3, 3), (8, 4, 3, 3), (16, 8, 3, 3), (64, 64), (3, 64)]
 
 
+@pytest.mark.parametrize(("ratio", "channels"), [(0.0, (8, 16, 32)), (0.3, (8, 8, 24)), (0.5, (8, 8, 16)), (0.9, (8, 8, 8))])
+def test_kept_channels_come_in_multiples(ratio, channels):
+    """Of 8, 16 and 32 channels; 0.7 x 16 is 11 and goes to 8, 0.7 x 32 is 22 and goes to 24."""
+    small = shrink(made(cnn), tensors(made(cnn)), 4, ratio, SHAPES[cnn], multiple=8)
+    assert tuple(len(small.weights[f"{block}.0.weight"]) for block in range(3)) == channels
+
+
 def test_channels_that_are_added_leave_together():
     net = made(residual)
     small = shrink(net, tensors(net), 3, 0.5, SHAPES[residual])
@@ -194,6 +201,7 @@ FREE = nn.Sequential(nn.Sequential(nn.Linear(3, 4), nn.PReLU(4)), nn.Linear(4, 2
     (lambda: shrink(NET, FULL, 3, 1.0, (1, 8, 8)), r"ratio of channels must be within \[0, 1\) \[1\], got 1.0"),
     (lambda: shrink(NET, FULL, 0, 0.5, (1, 8, 8)), "blocks must be between 1 and 5, got 0"),
     (lambda: shrink(NET, FULL, 6, 0.5, (1, 8, 8)), "blocks must be between 1 and 5, got 6"),
+    (lambda: shrink(NET, FULL, 3, 0.5, (1, 8, 8), 0), r"multiple must be 1 or more \[channels\], got 0"),
     (lambda: shrink(NET, {}, 1, 0.5, (1, 8, 8)), "weights must hold every parameter and buffer of the first 1 .* got none of 0"),
     (lambda: shrink(FREE, tensors(FREE), 1, 0.5, (3,)), "net must have its weights in .* got PReLU"),
 ])
