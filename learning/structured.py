@@ -59,8 +59,8 @@ def shrink(net: nn.Sequential, weights: Params, blocks: int, ratio: float, shape
     shape : sequence of int
         Shape of one sample.
     multiple : int
-        The number of kept channels is rounded to a multiple of this; a group that has fewer stays whole. Processors take channels by
-        vectors: with 16 numbers in each, 33 channels take the time of 48 (``benchmarks/pruning.py``).
+        The number of kept channels is rounded to a multiple of this; a group that has fewer stays whole. Processors take channels
+        by vectors: with 16 numbers in each, 33 channels take the time of 48 (``benchmarks/pruning.py``).
     """
     if not 0 <= ratio < 1:
         raise ValueError(f"ratio of channels must be within [0, 1) [1], got {ratio}")
@@ -123,7 +123,7 @@ def _tensors(module: nn.Module) -> Params:
 def _cut(front: nn.Sequential, ratio: float, shape: Sequence[int], multiple: int) -> None:
     """Choose channels by their values, put the number of its place into each entry, and cut: what is left tells what was kept."""
     library = _library()
-    x = torch.zeros(1, *shape, dtype=next(front.parameters()).dtype)
+    x = torch.zeros(1, *shape, dtype=next((p.dtype for p in front.parameters()), None))
     end = _end(front, x)
     graph = library.DependencyGraph().build_dependency(nn.Sequential(front, end), x)
     groups = [group for group in graph.get_all_groups() if not any(_stays(dep.target.module, end) for dep, _ in group)]

@@ -192,6 +192,13 @@ def test_channels_that_a_norm_mixes_stay():
     assert_close(small.weights, tensors(net), **EXACT)
 
 
+def test_blocks_without_weights_have_nothing_to_lose():
+    net = nn.Sequential(nn.Sequential(nn.Flatten()), nn.Linear(4, 2))
+    small = shrink(net, tensors(net), 1, 0.5, (1, 2, 2))
+    assert not small.kept
+    assert_close(small.weights, tensors(net), **EXACT)
+
+
 NET = cnn((1, 8, 8), 3)
 FULL = tensors(NET)
 FREE = nn.Sequential(nn.Sequential(nn.Linear(3, 4), nn.PReLU(4)), nn.Linear(4, 2))
