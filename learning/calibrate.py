@@ -28,6 +28,7 @@ from learning.split import PLAIN, Compression, learn, split_gradient
 
 RATIOS = (0.1, 0.25, 0.5, 0.7, 0.9)
 DRAWS = 4
+DIVERGED = "the pilot run diverged: its loss went to {}; lower training.lr (now {:g})"
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,14 @@ def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard],
         if number in when:
             models = dict(enumerate(pilot.models(state)))
             middle = average.mean(models, dict.fromkeys(models, 1.0))
+            if not all(bool(p.isfinite().all()) for p in middle.values()):
+                raise ValueError(DIVERGED.format("something that is not a number", lr))
             probe = _Probe(net, middle, probes, [len(s) for s in shards], lr, batch, draws)
             seen.append(probe.measure(cuts, compression))
         state, _ = pilot.step(state, shards, plans, streams)
     first, last = seen[0].loss, seen[-1].loss
     if not all(np.isfinite(s.loss + s.square) for s in seen) or last > 2 * first + 1:
-        raise ValueError(f"the pilot run diverged: its loss went from {first:.3g} to {last:.3g}; lower training.lr (now {lr:g})")
+        raise ValueError(DIVERGED.format(f"{last:.3g} from {first:.3g}", lr))
     return _summary(seen, cuts, most_bias, rounds)
 
 

@@ -62,7 +62,9 @@ class Pruning:
     def mask(self, weights: Params, ratio: float, trace: Trace, device: int, rng: torch.Generator) -> Params:
         """Ones where ``weights`` are kept, zeros elsewhere; by magnitude while nothing is remembered."""
         known = {"gradient": trace.moved, "difference": trace.last[device], "random": weights}.get(self.kind, {})
-        if not ratio or not all(name in known for name in weights):
+        if not ratio:
+            return params.combine(torch.ones_like, weights)
+        if not all(name in known for name in weights):
             return keep_mask(weights, ratio, scope=self.scope)
         return keep_mask(weights, ratio, score(self.kind, weights, grads=known, reference=known, rng=rng), self.scope)
 

@@ -74,8 +74,8 @@ def profile(model: nn.Sequential, shape: Sequence[int], classes: int, received: 
                 out.sum().backward()
         rows.append((*_held(block), ahead.get_total_flops(), behind.get_total_flops(), out[0].numel()))
         x = out
-    columns: tuple[Any, ...] = tuple(zip(*rows, strict=True))
-    return Profile(*columns, classes)
+    columns: list[Any] = [*zip(*rows, strict=True), classes]
+    return Profile(*columns)
 
 
 def _held(block: nn.Module) -> tuple[int, int, int, int, int]:

@@ -26,12 +26,12 @@ from optim.multipliers import Multipliers, multipliers
 from optim.problem import Deadline
 from optim.pruning_cost import PiecewiseLinear, PowerLaw
 from optim.time_to_accuracy import time_to_accuracy
-from wirelessfl.build import measure, problem, world
 from wirelessfl.config import Scenario
 from wirelessfl.config import load as load_scenario
 from wirelessfl.experiment import run
 from wirelessfl.record import Record
 from wirelessfl.simulate import simulate
+from wirelessfl.world import measure, problem, world
 
 try:
     __version__ = metadata.version("wirelessfl")

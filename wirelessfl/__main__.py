@@ -17,11 +17,12 @@ from channels.units import linear_to_db, watt_to_dbm
 from optim.allocation import Allocation
 from optim.deadline import residual
 from optim.problem import Deadline
-from wirelessfl import build
+from wirelessfl.build import choose
 from wirelessfl.config import Scenario, SettingsError, load, to_toml
 from wirelessfl.experiment import check, run
 from wirelessfl.policy import POLICIES, cuts_of, prepare
 from wirelessfl.record import Record, allocation_table
+from wirelessfl.world import World, measure, problem, world
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,25 +69,25 @@ def _scenario(options: argparse.Namespace) -> int:
 
 def _solve(options: argparse.Namespace) -> int:
     s = load(options.scenario, options.set)
-    chosen = build.choose(POLICIES, s.decision.policies[0], "decision.policies")
-    w = build.world(s, s.seed)
-    measured = build.measure(w)
+    chosen = choose(POLICIES, s.decision.policies[0], "decision.policies")
+    w = world(s, s.seed)
+    measured = measure(w)
     gain = w.placement.draw(w.rng("fading"))
-    problem, decider = build.problem(w, measured, gain), prepare(chosen, w, measured)
-    found = decider.decide(problem)
+    whole, decider = problem(w, measured, gain), prepare(chosen, w, measured)
+    found = decider.decide(whole)
     print(f"{s.name}: policy {s.decision.policies[0]}, seed {s.seed}, first round; {len(w.cuts)} splits, "
           f"{s.cell.devices} devices, {s.cell.bandwidth_mhz:g} MHz\n")
     if not found.status.feasible:
-        print(f"status    {found.status.name.lower()}: {found.status.value}\nadvice    {decider.advice(problem, found)}")
+        print(f"status    {found.status.name.lower()}: {found.status.value}\nadvice    {decider.advice(whole, found)}")
         return 1
     _print_decision(found, w, gain)
     if decider.option is not None:
         found = replace(found, option=np.zeros_like(found.option))            # the only one of its own problem
-    _print_grades(replace(decider.allowed(problem), deadline=found.deadline), found, certified=decider.policy.band)
+    _print_grades(replace(decider.allowed(whole), deadline=found.deadline), found, certified=decider.policy.band)
     return 0
 
 
-def _print_decision(found: Allocation, w: build.World, gain: np.ndarray) -> None:
+def _print_decision(found: Allocation, w: World, gain: np.ndarray) -> None:
     t = allocation_table(found, cuts_of(w, found), gain, w.speed)
     with np.errstate(divide="ignore"):
         shown = pd.DataFrame({

@@ -54,25 +54,55 @@ class DataSettings(_Section):
     """What is learnt, and who holds it."""
 
     dataset: str = _key("digits", "digits, or NAME of a file NAME.npz in the folder that WIRELESSFL_DATA names")
-    partition: str = _key("dirichlet", "iid (equal random shares) or dirichlet (label skew)")
-    concentration: float = _key(1.0, "of the Dirichlet partition: small values give a device few classes [1]", gt=0)
+    train: int = _key(0, "size of a random training subset with the classes' shares, 0 for all [samples]", ge=0)
+    test: int = _key(0, "the same of the test data, 0 for all [samples]", ge=0)
+    standardise: bool = _key(False, "give each channel mean 0 and deviation 1, by the training images")
+    partition: str = _key("dirichlet", "iid, dirichlet (each class over devices), dirichlet-equal (equal sizes, each device over "
+                                       "classes), shards (few classes a device) or sizes (unequal)")
+    concentration: float = _key(1.0, "of the Dirichlet partitions: small values give a device few classes [1]", gt=0)
+    shards: int = _key(2, "label-sorted shards of a device [1]", ge=1)
+    spread: float = _key(1.0, "standard deviation of the logarithm of the sizes [1]", ge=0)
 
 
 class TrainingSettings(_Section):
     """The algorithm."""
 
-    algorithm: str = _key("splitfed-v1", "splitfed-v1 or fedavg")
-    model: str = _key("cnn", "cnn or mlp")
+    algorithm: str = _key("light-fedsl", "fedavg, split-learning, splitfed-v1, splitfed-v2, psl, epsl, cse-fsl, fsl-sage, "
+                                         "light-fedsl or personalised")
+    model: str = _key("cnn", "cnn, mlp, lenet, vgg11, vgg16, vgg19, resnet18, resnet18-cifar, resnet50, resnet50-cifar or "
+                             "vit-tiny")
+    norm: Literal["batch", "group"] = _key("batch", "norm layers of the models that have some: batch or group")
     rounds: int = _key(110, "most rounds of a run", ge=1)
     batch: int = _key(32, "samples of a mini-batch", ge=1)
-    local_steps: int = _key(1, "mini-batches of a device in a round", ge=1)
-    interval: int = _key(1, "client sides are averaged every so many rounds", ge=1)
+    local_steps: int = _key(1, "mini-batches of a device in a round; 0 for one pass over its data", ge=0)
+    optimiser: Literal["sgd", "adam"] = _key("sgd", "of devices and server: sgd or adam")
     lr: float = _key(0.1, "learning rate [1]", gt=0)
+    server_lr: float = _key(0.0, "learning rate of the server, 0 for the same [1]", ge=0)
+    momentum: float = _key(0.0, "of sgd [1]", ge=0, lt=1)
+    weight_decay: float = _key(0.0, "of both optimisers [1]", ge=0)
+    flip: bool = _key(False, "mirror training images at random")
+    crop: int = _key(0, "pad training images and crop them at random by so much [pixels]", ge=0)
     target_accuracy: float = _key(0.93, "test accuracy that the clock is stopped at [1]", gt=0, lt=1)
     smoothing: int = _key(5, "rounds over which the accuracy is averaged for that", ge=1)
-    update_bits: int = _key(32, "bits of an entry of a client's update; 32 is a float [bit]", ge=2, le=32)
-    cut_bits: int = _key(32, "bits of an entry of the smashed data and of their gradients [bit]", ge=2, le=32)
-    dropout: float = _key(0.0, "share of the smashed data that is not sent [1]", ge=0, lt=1)
+    interval: int = _key(1, "light-fedsl: client sides are averaged every so many rounds", ge=1)
+    update_bits: int = _key(32, "bits of an entry of a client's update, 1 to 16; 32 is a float [bit]", ge=1, le=32)
+    smashed_bits: int = _key(32, "light-fedsl: bits of an entry of the smashed data, likewise [bit]", ge=1, le=32)
+    cut_bits: int = _key(32, "light-fedsl: bits of an entry of their gradients, likewise [bit]", ge=1, le=32)
+    scales: Literal["tensor", "channel"] = _key("tensor", "what has a scale of its own when it is quantised: tensor or channel")
+    dropout: float = _key(0.0, "light-fedsl: share of the smashed data that is not sent [1]", ge=0, lt=1)
+    dropout_kind: Literal["random", "feature"] = _key("random", "random entries, or the features that vary least (SplitFC)")
+    pruned: Literal["", "magnitude", "random", "gradient", "difference"] = _key(
+        "", "which weights are pruned: those of least magnitude, gradient or difference, or random ones; empty for the "
+            "algorithm's own choice")
+    scope: Literal["layer", "global"] = _key("layer", "the pruning ratio holds for each layer, or for all of them together")
+    kept_only: bool = _key(False, "average a weight over the devices that kept it; otherwise a pruned one is a zero update")
+    share: float = _key(0.5, "epsl: share of a batch whose gradients are aggregated [1]", ge=0, le=1)
+    auxiliary: Literal["linear", "half", "stage", "full"] = _key("stage", "cse-fsl, fsl-sage: size of the auxiliary networks")
+    every: int = _key(5, "cse-fsl, fsl-sage: one mini-batch in so many goes up", ge=1)
+    align_every: int = _key(10, "fsl-sage: rounds from one alignment to the next", ge=1)
+    align_steps: int = _key(100, "fsl-sage: steps of an alignment", ge=1)
+    personal: int = _key(1, "personalised: blocks at the end that stay with the device", ge=0)
+    personal_steps: int = _key(1, "personalised: mini-batches for them in a round; 0 for one pass", ge=0)
 
 
 class DecisionSettings(_Section):

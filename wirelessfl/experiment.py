@@ -22,6 +22,7 @@ from wirelessfl.config import Scenario
 from wirelessfl.policy import POLICIES
 from wirelessfl.record import Record, allocations_table, reached, rounds_table
 from wirelessfl.simulate import simulate
+from wirelessfl.world import measure, world
 
 Watch = Callable[[Record], None]
 LIBRARIES = ("wirelessfl", "numpy", "scipy", "cvxpy", "torch", "pandas", "scikit-learn", "matplotlib", "pydantic")
@@ -49,7 +50,7 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
     found, folder = check(scenario), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     begun, records, order, ended = time.time(), list[list[Record]](), _tasks(scenario), "interrupted"
-    measured = build.measure(build.world(scenario, scenario.seed, found))
+    measured = measure(world(scenario, scenario.seed, found))
     _write_json(folder / "calibration.json", dataclasses.asdict(measured))
     try:
         for one in _all(scenario, measured, workers, watch):

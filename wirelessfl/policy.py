@@ -14,7 +14,7 @@ from optim.fastest import LONGEST, least_deadline
 from optim.problem import Deadline
 from optim.shares import equal_shares, solve_shares
 from optim.time_to_accuracy import time_to_accuracy, worth_of_progress
-from wirelessfl.build import World, problem
+from wirelessfl.world import World, problem
 
 FORECASTS = 32      # channels on which the worth of progress, and the best common split, are found beforehand
 

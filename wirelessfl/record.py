@@ -17,7 +17,9 @@ class Record:
     Attributes
     ----------
     accuracy, test_loss : float
-        Of the averaged model on the test data, after the round [1], [nat].
+        On the test data after the round, of the one model or the mean over the devices' models [1], [nat].
+    own_accuracy : float
+        Mean over the devices of the test accuracy on classes mixed as in their own data [1].
     train_loss : float
         Mean over the devices [nat].
     latency, elapsed : float
@@ -38,6 +40,7 @@ class Record:
     round: int
     accuracy: float
     test_loss: float
+    own_accuracy: float
     train_loss: float
     latency: float
     elapsed: float
@@ -61,6 +64,7 @@ def rounds_table(records: Iterable[Record]) -> pd.DataFrame:
     """One row a round: policy, seed, round, and the numbers of the round in SI units."""
     return pd.DataFrame([{
         "policy": r.policy, "seed": r.seed, "round": r.round, "accuracy": r.accuracy, "test_loss": r.test_loss,
+        "own_accuracy": r.own_accuracy,
         "train_loss": r.train_loss, "latency_s": r.latency, "elapsed_s": r.elapsed, "energy_j": r.energy,
         "spent_j": r.spent, "uplink_bits": r.uplink_bits, "downlink_bits": r.downlink_bits,
         "progress_lost": float(r.allocation.objective), "gap": float(r.allocation.gap),

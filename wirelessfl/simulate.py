@@ -7,14 +7,15 @@ import numpy as np
 
 from learning.algorithm import Plan
 from learning.calibration import Calibration
-from learning.evaluate import evaluate
+from learning.evaluate import evaluate_all
 from learning.threads import one_thread
 from optim.allocation import Allocation, Status
 from optim.answer import at_full_power
-from wirelessfl import build
+from wirelessfl.build import choose
 from wirelessfl.config import Scenario
 from wirelessfl.policy import POLICIES, Decider, cuts_of, prepare
 from wirelessfl.record import Record
+from wirelessfl.world import World, measure, problem, world
 
 
 def simulate(scenario: Scenario, policy: str = "joint", seed: int | None = None,
@@ -35,15 +36,15 @@ def simulate(scenario: Scenario, policy: str = "joint", seed: int | None = None,
     -----
     A round for which no decision is feasible is the last: its record says why, and its accuracy is the one before.
     """
-    chosen = build.choose(POLICIES, policy, "policy")
-    w = build.world(scenario, scenario.seed if seed is None else seed)
-    measured = build.measure(w) if calibration is None else calibration
+    chosen = choose(POLICIES, policy, "policy")
+    w = world(scenario, scenario.seed if seed is None else seed)
+    measured = measure(w) if calibration is None else calibration
     return _rounds(w, policy, prepare(chosen, w, measured), measured, scenario.seed if seed is None else seed)
 
 
-def _rounds(w: build.World, name: str, decider: Decider, measured: Calibration, seed: int) -> Iterator[Record]:
+def _rounds(w: World, name: str, decider: Decider, measured: Calibration, seed: int) -> Iterator[Record]:
     fading, streams = w.rng("fading"), w.streams()
-    state, decision = w.algorithm.init(), None
+    state, decision = w.algorithm.init(len(w.shards)), None
     elapsed = spent = 0.0
     for number in range(w.scenario.training.rounds):
         gain = w.placement.draw(fading)
@@ -58,14 +59,14 @@ def _rounds(w: build.World, name: str, decider: Decider, measured: Calibration, 
             elapsed, spent, train_loss = elapsed + latency, spent + energy, float(np.mean(done.loss))
             up, down = (sum(getattr(t, side) for t in done.traffic) for side in ("uplink_bits", "downlink_bits"))
         with one_thread():
-            accuracy, loss = evaluate(w.net, w.algorithm.model(state), w.data.x_test, w.data.y_test)
-        yield Record(name, seed, number, accuracy, loss, train_loss, latency, elapsed, energy, spent, up, down, cut, gain,
-                     w.speed, now, "" if now.status.feasible else decider.advice(build.problem(w, measured, gain), now))
+            scores = evaluate_all(w.net, w.algorithm.models(state), w.data.x_test, w.data.y_test, [s.y for s in w.shards])
+        yield Record(name, seed, number, *scores, train_loss, latency, elapsed, energy, spent, up, down, cut, gain,
+                     w.speed, now, "" if now.status.feasible else decider.advice(problem(w, measured, gain), now))
         if not now.status.feasible:
             return
 
 
-def decide(w: build.World, measured: Calibration, decider: Decider, gain: np.ndarray, number: int,
+def decide(w: World, measured: Calibration, decider: Decider, gain: np.ndarray, number: int,
            before: Allocation | None) -> tuple[Allocation, Allocation]:
     """The decision that stands, and the allocation of this round, at power gains ``gain`` (K,) [1].
 
@@ -78,10 +79,10 @@ def decide(w: build.World, measured: Calibration, decider: Decider, gain: np.nda
     if before is None or (first and not once):
         spread = 1 / interval
         basis = w.placement.mean_gain if once else gain
-        before = decider.decide(build.problem(w, measured, basis, spread, spread))
+        before = decider.decide(problem(w, measured, basis, spread, spread))
     if not before.status.feasible or (interval == 1 and not once):
         return before, before
-    actual = build.problem(w, measured, gain, float(first), float((number + 1) % interval == 0))
+    actual = problem(w, measured, gain, float(first), float((number + 1) % interval == 0))
     if once:
         now = at_full_power(actual, before)
         broke = bool(np.any(now.energy > actual.energy_budget * (1 + 1e-9)))

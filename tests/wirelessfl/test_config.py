@@ -46,7 +46,7 @@ def test_a_bad_setting_gets_a_sentence(override, sentence):
 
 
 @pytest.mark.parametrize(("override", "sentence"), [
-    ("training.algorithm=splitfed", r"training.algorithm: 'splitfed' is none of .* did you mean 'splitfed-v1'\?"),
+    ("training.algorithm=fslsage", r"training.algorithm: 'fslsage' is none of .* did you mean 'fsl-sage'\?"),
     ("cell.fading=raleigh", r"did you mean 'rayleigh'\?"),
     ("cell.path_loss=free", "cell.path_loss: 'free' is none of"),
     ("decision.bound=relativ", r"did you mean 'relative'\?"),

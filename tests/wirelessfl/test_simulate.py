@@ -9,10 +9,11 @@ import wirelessfl as wfl
 from channels.rates import rate
 from channels.units import dbm_to_watt
 from optim.allocation import Status
-from wirelessfl import build
 from wirelessfl.policy import POLICIES, prepare
 from wirelessfl.record import reached
 from wirelessfl.simulate import simulate
+from wirelessfl.world import measure
+from wirelessfl.world import world as draw
 
 SMALL = ("cell.devices=4", "training.rounds=4", "training.model=mlp", "decision.pilot_rounds=6")
 
@@ -24,12 +25,12 @@ def scenario():
 
 @pytest.fixture(scope="module")
 def world(scenario):
-    return build.world(scenario, 0)
+    return draw(scenario, 0)
 
 
 @pytest.fixture(scope="module")
 def measured(world):
-    return build.measure(world)
+    return measure(world)
 
 
 def test_the_same_seed_gives_the_same_records_and_another_seed_others(scenario, measured):
