@@ -45,7 +45,7 @@ class Training:
     def sizes(self, samples: int) -> list[int]:
         """Sizes of the mini-batches of a round, for a device of ``samples`` samples."""
         one_pass = [len(part) for part in torch.arange(samples).split(self.batch)]
-        return [one_pass[i % len(one_pass)] for i in range(self.steps or len(one_pass))] if one_pass else []
+        return [one_pass[i % len(one_pass)] for i in range(self.steps or len(one_pass))] if samples else []
 
     def batches(self, shard: Shard, draws: Draws) -> Iterator[Batch]:
         """Mini-batches of one round: passes over the data in random order, shuffled anew at the start of each."""

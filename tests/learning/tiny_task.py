@@ -2,29 +2,51 @@
 
 import torch
 from torch import nn
+from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from learning import params
 from learning.algorithm import Plan, Shard, Streams
+from learning.estimate import Auxiliaries
 from learning.models import build
+from learning.optimiser import sgd
 from learning.split import Compression
+from learning.training import Training
 
 torch.set_num_threads(1)         # two threads that wait for each other on a busy machine make tiny layers 100 times slower
 
-SHAPE, CLASSES = (1, 4, 4), 3
-SMALL = Compression(update_bits=8, cut_bits=4, dropout=0.5)
+SHAPE, CLASSES, SEEDS = (1, 4, 4), 3, Streams()
+SMALL = Compression(update_bits=8, smashed_bits=4, cut_bits=4, dropout=0.5)
 
 
 def three_blocks(shape, classes):
     return nn.Sequential(
         nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU()),
         nn.Sequential(nn.Flatten(), nn.Linear(32, 4), nn.ReLU()),
-        nn.Sequential(nn.Linear(4, 3)),
+        nn.Sequential(nn.Linear(4, classes)),
     )
 
 
-def network(seed=0):
-    return build(three_blocks, SHAPE, CLASSES, seed).double()
+def normed_blocks(shape, classes):
+    """The same with batch norm in the first two blocks."""
+    return nn.Sequential(
+        nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, bias=False), nn.BatchNorm2d(2), nn.ReLU()),
+        nn.Sequential(nn.Flatten(), nn.Linear(32, 4, bias=False), nn.BatchNorm1d(4), nn.ReLU()),
+        nn.Sequential(nn.Linear(4, classes)),
+    )
+
+
+def network(seed=0, make=three_blocks):
+    return build(make, SHAPE, CLASSES, seed).double()
+
+
+def auxiliaries(net, kind="linear", seed=0):
+    return Auxiliaries(net, SHAPE, CLASSES, kind, seed)
+
+
+def plain(lr=0.1, batch=100, steps=1):
+    """Gradient descent on both sides, on all that a device has unless ``batch`` is less."""
+    return Training(batch, steps, client=sgd(lr), server=sgd(lr))
 
 
 def shard(rng, size):
@@ -39,23 +61,30 @@ def plans(*cuts, ratio=0.0):
     return [Plan(cut, ratio) for cut in cuts]
 
 
-def streams(batches=0, compression=0):
-    return Streams(torch.Generator().manual_seed(batches), torch.Generator().manual_seed(compression))
-
-
-def run(algorithm, data, decided, source, rounds):
+def run(algorithm, data, decided, rounds, streams=SEEDS):
     """The states of some rounds, the first one included."""
-    states = [algorithm.init()]
+    return [state for state, _ in reports(algorithm, data, decided, rounds, streams)]
+
+
+def reports(algorithm, data, decided, rounds, streams=SEEDS):
+    """As ``run``, each state with what the round that led to it did; None for the first."""
+    seen = [(algorithm.init(len(data)), None)]
     for _ in range(rounds):
-        states.append(algorithm.step(states[-1], data, decided, source)[0])
-    return states
+        seen.append(algorithm.step(seen[-1][0], data, decided, streams))
+    return seen
 
 
 def gradient(net, weights, data):
     """Gradient of the mean loss by the whole model and plain autograd."""
-    leaves = params.leaves(weights)
-    loss = cross_entropy(torch.func.functional_call(net, leaves, (data.x,)), data.y)
+    leaves = params.leaves(weights, (name for name, _ in net.named_parameters()))
+    buffers = {name: weights[name].clone() for name, _ in net.named_buffers()}
+    loss = cross_entropy(functional_call(net, {**leaves, **buffers}, (data.x,)), data.y)
     return dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+
+
+def descended(weights, slope, lr=0.1):
+    """One step of gradient descent; what has no gradient stays."""
+    return {name: w - lr * slope[name] if name in slope else w for name, w in weights.items()}
 
 
 def union(data):

@@ -1,0 +1,129 @@
+"""Optimisers as values take the steps of torch.optim, and leave what they are given as it was."""
+
+import copy
+
+import pytest
+import torch
+from tiny_task import gradient, network, normed_blocks, shard, shards
+from torch.nn.functional import cross_entropy
+from torch.testing import assert_close
+
+from learning import params
+from learning.optimiser import Optimiser, adam, sgd
+
+EXACT = {"rtol": 0, "atol": 0}
+EACH = [sgd(0.2), sgd(0.1, momentum=0.9), sgd(0.1, weight_decay=0.05), sgd(0.1, 0.9, 0.05), adam(1e-2), adam(1e-2, 1e-2),
+        Optimiser(torch.optim.SGD, 0.1, (("momentum", 0.9), ("nesterov", True))), Optimiser(torch.optim.RMSprop, 1e-2),
+        Optimiser(torch.optim.AdamW, 1e-2, (("amsgrad", True),))]
+NAMES = ["sgd", "momentum", "decay", "both", "adam", "adam-decay", "nesterov", "rmsprop", "amsgrad"]
+every = pytest.mark.parametrize("optimiser", EACH, ids=NAMES)
+
+
+def torchs(optimiser, parameters):
+    return optimiser.make(parameters, lr=optimiser.lr, **dict(optimiser.settings))
+
+
+def descend(optimiser, net, data, values=None, moments=None):
+    """Values and moments after a step on each batch."""
+    values, moments = params.values(net) if values is None else values, {} if moments is None else moments
+    for batch in data:
+        values, moments = optimiser.step(values, gradient(net, values, batch), moments)
+    return values, moments
+
+
+@every
+def test_steps_are_those_of_torch_on_the_module_itself(rng, optimiser):
+    net, data = network(), shards(rng, *[5] * 6)
+    whole = copy.deepcopy(net)
+    moving = torchs(optimiser, whole.parameters())
+    values, moments = params.values(net), {}
+    for batch in data:
+        values, moments = descend(optimiser, net, [batch], values, moments)
+        moving.zero_grad()
+        cross_entropy(whole(batch.x), batch.y).backward()
+        moving.step()
+        assert_close(values, params.values(whole), **EXACT)
+        for name, p in whole.named_parameters():
+            expected = {key: v for key, v in moving.state[p].items() if v is not None}
+            assert_close({key: v for key, v in moments.get(name, {}).items() if v is not None}, expected, **EXACT)
+
+
+@every
+def test_a_step_leaves_its_arguments_alone(rng, optimiser):
+    net, data = network(), shards(rng, 5, 5)
+    values, moments = descend(optimiser, net, data)
+    slope = gradient(net, values, data[0])
+    before = copy.deepcopy((values, slope, moments))
+    once, again = (optimiser.step(values, slope, moments) for _ in range(2))
+    assert_close((values, slope, moments), before, **EXACT)
+    assert_close(once, again, **EXACT)
+    assert not any(w.requires_grad or w.grad is not None for w in once[0].values())
+
+
+@every
+def test_what_has_no_gradient_stays_and_keeps_its_moments(rng, optimiser):
+    net, data = network(), shards(rng, 5, 5)
+    values, moments = descend(optimiser, net, data)
+    after, remembered = optimiser.step(values, params.front(gradient(net, values, data[0]), 1), moments)
+    assert not torch.equal(after["0.0.weight"], values["0.0.weight"])
+    assert_close(params.back(after, 1), params.back(values, 1), **EXACT)
+    assert_close(params.back(remembered, 1), params.back(moments, 1), **EXACT)
+    assert list(after) == list(values)
+
+
+@every
+def test_a_network_may_be_moved_in_parts(rng, optimiser):
+    """An optimiser treats every entry by itself, so front and back in turn are the whole at once."""
+    net, batch = network(), shard(rng, 5)
+    values, moments = descend(optimiser, net, shards(rng, 5, 5))
+    slope = gradient(net, values, batch)
+    whole, parts = optimiser.step(values, slope, moments), (values, moments)
+    for side in (params.back(slope, 2), params.front(slope, 2)):
+        parts = optimiser.step(parts[0], side, parts[1])
+    assert_close(parts[0], whole[0], **EXACT)
+    assert {name: parts[1][name] for name in whole[1]}.keys() == parts[1].keys()
+    assert_close({name: parts[1][name] for name in whole[1]}, whole[1], **EXACT)
+
+
+def test_nothing_to_move_by_is_no_step():
+    values = params.values(network())
+    after, moments = adam().step(values, {}, {})
+    assert after is values
+    assert moments == {}
+
+
+def test_buffers_have_no_gradient_and_stay(rng):
+    net = network(make=normed_blocks)
+    values, moments = descend(adam(), net, shards(rng, 5, 5))
+    assert_close({n: values[n] for n, _ in net.named_buffers()}, dict(net.named_buffers()), **EXACT)
+    assert moments.keys() == {n for n, _ in net.named_parameters()}
+
+
+def test_plain_gradient_descent_remembers_nothing(rng):
+    assert descend(sgd(0.1), network(), shards(rng, 5, 5))[1] == {}
+
+
+def test_momentum_is_the_sum_by_hand():
+    """Gradients 1, 2, 4 at a momentum of 1/2: 1, 2 + 1/2, 4 + 5/4."""
+    values, moments = {"0.w": torch.zeros(1).double()}, {}
+    for g in (1.0, 2.0, 4.0):
+        values, moments = sgd(1.0, momentum=0.5).step(values, {"0.w": torch.tensor([g]).double()}, moments)
+    assert moments["0.w"]["momentum_buffer"].item() == 5.25
+    assert values["0.w"].item() == -(1 + 2.5 + 5.25)
+
+
+def test_the_first_step_of_adam_has_the_length_of_its_rate():
+    values = {"0.w": torch.zeros(3).double()}
+    after, _ = adam(0.5).step(values, {"0.w": torch.tensor([2.0, -30.0, 400.0]).double()}, {})
+    assert_close(after["0.w"], torch.tensor([-0.5, 0.5, -0.5]).double(), rtol=1e-7, atol=0)
+
+
+def test_optimisers_are_values():
+    assert sgd(0.1, 0.9) == sgd(0.1, 0.9) != sgd(0.1)
+    assert hash(adam(1e-3)) == hash(adam(1e-3))
+
+
+@pytest.mark.parametrize("lr", [0.0, -1.0, float("nan")])
+def test_a_rate_must_be_positive(lr):
+    with pytest.raises(ValueError, match=r"the learning rate must be positive \[1\], got"):
+        sgd(lr)
