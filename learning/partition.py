@@ -62,7 +62,8 @@ def dirichlet_equal(labels: NDArray, devices: int, rng: np.random.Generator, con
 def shards(labels: NDArray, devices: int, rng: np.random.Generator, each: int = 2) -> list[NDArray]:
     """Indices of shares with few classes: samples in the order of their labels are cut into equal shards, ``each`` for a device.
 
-    Chance deals the shards out. A device holds at most ``each`` classes when shards end where classes do, and a few more when a shard spans a border.
+    Chance deals the shards out. A device holds at most ``each`` classes when shards end where classes do, and a few more when a
+    shard spans a border.
     """
     _check(labels, devices)
     if not isinstance(each, int | np.integer) or not 1 <= each <= len(labels) // devices:
