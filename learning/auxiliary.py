@@ -61,7 +61,8 @@ def make(kind: str, net: nn.Sequential, cut: int, shape: Sequence[int], classes:
         raise ValueError(f"cut must be within 1 to {len(net) - 1} [blocks], so that the server has a block, got {cut}")
     if seed is None and kind != "full":
         raise ValueError(f"seed must be a whole number for kind {kind!r}, whose weights are its own, got None")
-    made = copy.deepcopy(part(net, cut, len(net))) if kind == "full" else _smaller(kind, net, cut, shape, classes)
+    with torch.random.fork_rng(devices=[]):          # new layers draw weights, which are drawn again from the seed
+        made = copy.deepcopy(part(net, cut, len(net))) if kind == "full" else _smaller(kind, net, cut, shape, classes)
     if seed is not None:
         initialise(made, seed)
     return made.to(next(net.parameters()).dtype).train(net.training)

@@ -82,7 +82,7 @@ def as_blocks(module: nn.Sequential) -> nn.Sequential:
     if not isinstance(module, nn.Sequential) or not len(module):
         raise ValueError(f"module must be an nn.Sequential of one block or more, got {type(module).__name__} of "
                          f"{len(list(module.children()))} children; use cut_at for other modules")
-    chain = nn.Sequential(*copy.deepcopy(module).children())
+    chain = nn.Sequential(*copy.deepcopy(module))        # children() would give a layer that comes twice only once
     for name, layer in chain.named_modules():
         _check_layer(name, layer)
         if isinstance(layer, _NormBase):
@@ -95,7 +95,7 @@ def as_blocks(module: nn.Sequential) -> nn.Sequential:
 
 def _check_layer(name: str, layer: nn.Module) -> None:
     rate = layer.p if isinstance(layer, _DropoutNd) else getattr(layer, "dropout", 0.0)
-    if isinstance(rate, float) and rate > 0:
+    if isinstance(rate, int | float) and rate > 0:
         raise ValueError(f"layer {name}: the network must have no dropout layers, whose draws no seed of a run governs, "
                          f"got a rate of {rate} [1]; set it to 0")
     if isinstance(layer, _NormBase) and layer.track_running_stats and layer.momentum is None:

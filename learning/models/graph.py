@@ -6,7 +6,6 @@ as a layer of its own and list it in ``leaves``.
 """
 
 import difflib
-import operator
 from collections.abc import Sequence
 from typing import cast
 
@@ -18,7 +17,6 @@ from learning.models.blocks import as_blocks
 
 DRAWS = (functional.dropout, functional.dropout1d, functional.dropout2d, functional.dropout3d, functional.alpha_dropout,
          functional.feature_alpha_dropout, torch.dropout)
-IN_PLACE = (operator.iadd, operator.isub, operator.imul, operator.itruediv)
 
 
 def cut_at(module: nn.Module, nodes: Sequence[str], leaves: Sequence[type[nn.Module]] = ()) -> nn.Sequential:
@@ -105,8 +103,8 @@ def _paths(node: fx.Node) -> set[str]:
 
 
 def _find(steps: Sequence[fx.Node], name: str) -> fx.Node:
-    """The step of this name, or the last one of the submodule of this path."""
-    named = [node for node in steps if node.name == name] or [node for node in steps if name in _paths(node)]
+    """The last step of the submodule of this path, or the one of this name."""
+    named = [node for node in steps if name in _paths(node)] or [node for node in steps if node.name == name]
     if named:
         return named[-1]
     known = sorted({node.name for node in steps}.union(*map(_paths, steps)))
@@ -128,8 +126,8 @@ def _check_crossing(block_of: dict[fx.Node, int], entry: fx.Node, number: int, e
 
 def _in_place(node: fx.Node) -> bool:
     """Whether the step overwrites its first argument."""
-    name = node.target if isinstance(node.target, str) else node.target.__name__
-    return (node.op != "call_module" and name.endswith("_")) or node.target in IN_PLACE or node.kwargs.get("inplace") is True
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return (node.op != "call_module" and name.endswith("_")) or node.kwargs.get("inplace") is True
 
 
 def _block(traced: fx.GraphModule, steps: Sequence[fx.Node], entry: fx.Node, end: fx.Node) -> fx.GraphModule:

@@ -22,8 +22,8 @@ from learning.algorithms.split_fed import SplitFed
 from learning.profile import Profile, profile
 from learning.split import Compression
 
-COUNTS = Profile(weights=(18, 128, 12), biases=(2, 4, 3), tensors=(2, 2, 2), forward=(576, 256, 24), backward=(576, 512, 48),
-                 outputs=(32, 4, 3), classes=3)
+COUNTS = Profile(weights=(18, 128, 12), biases=(2, 4, 3), tensors=(2, 2, 2), channels=(3, 5, 4), buffers=(0, 0, 0),
+                 forward=(576, 256, 24), backward=(576, 512, 48), outputs=(32, 4, 3), classes=3)
 COMPRESSIONS = [Compression(), SMALL, Compression(update_bits=8), Compression(cut_bits=4), Compression(dropout=0.5),
                 Compression(dropout=0.99)]
 
