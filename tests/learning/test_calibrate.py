@@ -5,13 +5,16 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from tiny_task import SMALL, gradient, network, shard, shards, union
+from tiny_task import SMALL, descended, gradient, network, normed_blocks, plain, shard, shards, union
 from torch.nn.functional import cross_entropy
+from torch.testing import assert_close
 
 from learning import params
 from learning.algorithm import Shard
 from learning.algorithms.fed_avg import FedAvg
-from learning.algorithms.split_fed import SplitFed
+from learning.algorithms.light_fed_sl import LightFedSL
+from learning.algorithms.psl import PSL
+from learning.algorithms.split_fed_v1 import SplitFedV1
 from learning.calibrate import RATIOS, calibrate
 from learning.split import PLAIN, Compression
 
@@ -21,7 +24,7 @@ LR, CUTS = 0.2, (1, 2)
 def measured(net, data, compression=PLAIN, **settings):
     """A pilot of full batches, so that its path is that of gradient descent on all samples."""
     settings = {"rounds": 1, "checkpoints": 1, "cuts": CUTS, "batch": 2, "lr": LR, **settings}
-    return calibrate(SplitFed(net, lr=LR, batch=100, compression=compression), net, data, **settings)
+    return calibrate(LightFedSL(net, plain(LR), compression=compression), net, data, **settings)
 
 
 def path(net, data, rounds):
@@ -30,7 +33,7 @@ def path(net, data, rounds):
     for _ in range(rounds):
         slope = gradient(net, weights, union(data))
         seen.append((weights, slope))
-        weights = params.combine(lambda w, g: w - LR * g, weights, slope)
+        weights = descended(weights, slope, LR)
     return seen
 
 
@@ -152,7 +155,37 @@ def test_the_pilot_itself_is_neither_pruned_nor_compressed(rng):
 
 def test_the_same_seed_gives_the_same_calibration(rng):
     net, data = network(), shards(rng, 20, 30)
-    algorithm = FedAvg(net, lr=LR, batch=4, steps=2, compression=SMALL)
+    algorithm = FedAvg(net, plain(LR, batch=4, steps=2), SMALL)
     once, again, other = (calibrate(algorithm, net, data, rounds=3, cuts=(3,), batch=4, lr=LR, seed=seed) for seed in (5, 5, 99))
     assert once == again != other
     assert json.loads(json.dumps(asdict(once)))["bias"][0] == list(once.bias[0])
+
+
+def test_who_trains_without_compression_is_no_matter(rng):
+    """A pilot of full batches takes the same path, cut or whole."""
+    net, data, settings = network(), shards(rng, 10, 20), {"rounds": 3, "cuts": (3,), "batch": 2, "lr": LR, "checkpoints": 3}
+    one, *others = (calibrate(algorithm(net, plain(LR)), net, data, **settings) for algorithm in (FedAvg, LightFedSL, SplitFedV1))
+    for other in others:
+        assert other.start == pytest.approx(one.start, rel=1e-9)
+        np.testing.assert_allclose(other.bias, one.bias, rtol=1e-9)
+
+
+def test_devices_with_models_of_their_own_are_measured_in_the_middle_of_them(rng):
+    """Client sides of PSL that see the same data stay alike, and are their own mean."""
+    net, data = network(), shard(rng, 10)
+    settings = {"rounds": 3, "cuts": CUTS, "batch": 2, "lr": LR, "checkpoints": 3}
+    one, two = (calibrate(algorithm(net, plain(LR)), net, [data, data], **settings) for algorithm in (PSL, FedAvg))
+    np.testing.assert_allclose(one.bias, two.bias, rtol=1e-9)
+
+
+def test_statistics_of_batch_norm_are_neither_pruned_nor_moved_by_a_measurement(rng):
+    net, data = network(make=normed_blocks), shards(rng, 10, 20)
+    before = params.values(net)
+    found = measured(net, data, SMALL, rounds=2, checkpoints=2)
+    assert np.isfinite(np.sum(found.bias) + found.smoothness + sum(found.compression_noise))
+    assert_close(params.values(net), before, rtol=0, atol=0)
+
+
+def test_a_pilot_that_diverges_gets_a_sentence(rng):
+    with pytest.raises(ValueError, match=r"the pilot run diverged: its loss went .* lower training\.lr"):
+        calibrate(FedAvg(net := network(), plain(1e6)), net, shards(rng, 10), rounds=4, cuts=(3,), batch=2, lr=1e6)

@@ -1,72 +1,80 @@
-import copy
-
 import pytest
 import torch
-from tiny_task import SMALL, gradient, network, plans, shards, streams, union
-from torch.func import functional_call
+from tiny_task import SEEDS, SMALL, descended, gradient, network, normed_blocks, plain, plans, run, shards, union
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
 from learning import params
-from learning.algorithm import Shard, batches
 from learning.algorithms.fed_avg import FedAvg
+from learning.compress import quantise
+from learning.optimiser import adam
+from learning.split import Compression
+from learning.training import Training
+
+EXACT, CLOSE = {"rtol": 0, "atol": 0}, {"rtol": 1e-10, "atol": 1e-12}
 
 
 @pytest.mark.parametrize("sizes", [(7,), (3, 9), (1, 5, 20)])
 def test_one_full_batch_each_is_gradient_descent_on_all_samples(rng, sizes):
     net, data = network(), shards(rng, *sizes)
-    algorithm = FedAvg(net, lr=0.3, batch=100)
-    found, report = algorithm.step(algorithm.init(), data, plans(*[3] * len(sizes)), streams())
+    algorithm = FedAvg(net, plain(0.3))
+    found, report = algorithm.step(algorithm.init(len(data)), data, plans(*[3] * len(sizes)), SEEDS)
     start = params.values(net)
-    expected = params.combine(lambda w, g: w - 0.3 * g, start, gradient(net, start, union(data)))
-    assert_close(found, expected, rtol=1e-10, atol=1e-12)
-    losses = [cross_entropy(net(d.x), d.y).item() for d in data]
-    assert report.loss == pytest.approx(losses, rel=1e-12)
+    assert_close(found.model, descended(start, gradient(net, start, union(data)), 0.3), **CLOSE)
+    assert report.loss == pytest.approx([cross_entropy(net(d.x), d.y).item() for d in data], rel=1e-12)
 
 
-def test_one_device_is_plain_sgd(rng):
-    net, (data,) = network(), shards(rng, 17)
-    algorithm = FedAvg(net, lr=0.2, batch=5, steps=4)
-    found, report = algorithm.step(algorithm.init(), [data], plans(3), streams())
-    weights, losses = params.values(net), []
-    for pick in batches(17, 5, 4, streams().batches):
-        losses.append(cross_entropy(functional_call(net, weights, (data.x[pick],)), data.y[pick]).item())
-        slope = gradient(net, weights, Shard(data.x[pick], data.y[pick]))
-        weights = params.combine(lambda w, g: w - 0.2 * g, weights, slope)
-    assert_close(found, weights, rtol=1e-10, atol=1e-12)
-    assert report.loss == pytest.approx([sum(losses) / 4], rel=1e-12)
+def test_the_average_is_of_the_models_that_devices_end_with(rng):
+    """Each by Adam on its own batches, by share of the data; what the optimiser remembers stays with the device."""
+    net, data, training = network(), shards(rng, 9, 27), Training(8, 3, client=adam(1e-2))
+    states = run(FedAvg(net, training), data, plans(3, 3), 2)
+    weights, moments = params.values(net), [{}, {}]
+    for number in range(2):
+        ends = []
+        for k, d in enumerate(data):
+            mine = weights
+            for x, y in training.batches(d, SEEDS.draws(number, k)):
+                mine, moments[k] = training.client.step(mine, gradient(net, mine, type(d)(x, y)), moments[k])
+            ends.append(mine)
+        weights = params.weighted_sum(ends, [1 / 4, 3 / 4])
+        assert_close(states[number + 1].model, weights, **CLOSE)
+        assert_close(states[number + 1].moments, tuple(moments), **CLOSE)
 
 
-def test_pruned_weights_get_no_update(rng):
-    algorithm, data = FedAvg(network(), steps=3, compression=SMALL), shards(rng, 20)
-    start = algorithm.init()
-    end, _ = algorithm.step(start, data, plans(3, ratio=0.5), streams())
-    changed = {name: int((end[name] != start[name]).sum()) for name in start if start[name].dim() > 1}
-    assert all(0 < changed[name] <= start[name].numel() / 2 for name in changed)
+def test_statistics_of_batch_norm_are_averaged_like_weights(rng):
+    net, data = network(make=normed_blocks), shards(rng, 4, 12)
+    end = run(FedAvg(net, plain()), data, plans(3, 3), 1)[-1].model
+    mean = [net[0][0](d.x).mean((0, 2, 3)) for d in data]
+    assert_close(end["0.1.running_mean"], 0.1 * (mean[0] / 4 + mean[1] * 3 / 4), **CLOSE)
 
 
-def test_a_step_leaves_its_state_alone_and_can_be_repeated(rng):
-    algorithm, data = FedAvg(network(), steps=2, compression=SMALL), shards(rng, 20, 30)
-    state = algorithm.init()
-    before = copy.deepcopy(state)
-    once, again = (algorithm.step(state, data, plans(3, 3, ratio=0.5), streams(4, 5)) for _ in range(2))
-    assert_close(state, before, rtol=0, atol=0)
-    assert_close(once[0], again[0], rtol=0, atol=0)
-    assert once[1] == again[1]
+def test_an_update_is_rounded_name_by_name(rng):
+    """By the device's own draws; one device, so that the model moves by what was received."""
+    net, data = network(), shards(rng, 9)
+    end = run(FedAvg(net, plain(0.2), Compression(update_bits=4)), data, plans(3), 1)[-1].model
+    start, draw = params.values(net), SEEDS.draws(0, 0).compression
+    moved = {name: quantise(-0.2 * g, 4, draw) for name, g in gradient(net, start, data[0]).items()}
+    assert_close(end, {name: w + moved[name] for name, w in start.items()}, **CLOSE)
+
+
+def test_statistics_of_batch_norm_are_never_rounded(rng):
+    """A rounded variance might be negative."""
+    net, data = network(make=normed_blocks), shards(rng, 5, 9)
+    rounded, floats = (run(FedAvg(net, plain(), c), data, plans(3, 3), 1)[-1].model
+                       for c in (Compression(update_bits=1), Compression()))
+    for name, _ in net.named_buffers():
+        assert_close(rounded[name], floats[name], **EXACT)
+    assert not torch.allclose(rounded["0.0.weight"], floats["0.0.weight"])
+
+
+def test_nothing_crosses_a_cut_that_is_not_there(rng):
+    """Rounding and dropout of smashed data change no bit of it."""
+    net, data = network(), shards(rng, 5, 9)
+    one, other = (run(FedAvg(net, plain(), c), data, plans(3, 3), 2)[-1].model
+                  for c in (Compression(), Compression(smashed_bits=1, cut_bits=1, dropout=0.9)))
+    assert_close(one, other, **EXACT)
+    assert not torch.allclose(run(FedAvg(net, plain(), SMALL), data, plans(3, 3), 2)[-1].model["1.1.weight"], one["1.1.weight"])
 
 
 def test_its_only_cut_is_behind_the_last_block():
     assert list(FedAvg(network()).cuts()) == [3]
-
-
-def test_an_interval_is_not_for_it():
-    with pytest.raises(ValueError, match="FedAvg averages every round: interval must be 1, got 2; raise steps instead"):
-        FedAvg(network(), interval=2)
-
-
-@pytest.mark.parametrize(("size", "batch", "drawn"), [(10, 4, 4), (3, 4, 3), (4, 4, 4)])
-def test_a_batch_draws_without_replacement_and_no_more_than_there_is(size, batch, drawn):
-    picks = batches(size, batch, 50, torch.Generator().manual_seed(0))
-    assert len(picks) == 50
-    assert all(len(set(pick.tolist())) == len(pick) == drawn for pick in picks)
-    assert set(torch.cat(picks).tolist()) == set(range(size))

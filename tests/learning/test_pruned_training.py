@@ -1,46 +1,164 @@
 """What pruning does to training, whoever trains."""
 
+from itertools import pairwise
+
 import pytest
 import torch
-from tiny_task import SMALL, gradient, network, plans, run, shards, streams
+from tiny_task import SEEDS, SMALL, descended, gradient, network, plain, plans, run, shards
 from torch.testing import assert_close
 
 from learning import params
-from learning.algorithm import Plan
+from learning.algorithm import Plan, Streams
 from learning.algorithms.fed_avg import FedAvg
-from learning.algorithms.split_fed import SplitFed
-from learning.compress import keep_mask
-from learning.split import Compression
+from learning.algorithms.light_fed_sl import LightFedSL
+from learning.algorithms.personalised import Personalised
+from learning.client import Pruning, Trace
+from learning.pruning import average_kept, keep_mask, score
+from learning.split import PLAIN
 
-EXACT = {"rtol": 0, "atol": 0}
+EXACT, CLOSE = {"rtol": 0, "atol": 0}, {"rtol": 1e-10, "atol": 1e-12}
+THREE = [FedAvg, LightFedSL, lambda net, training, **settings: Personalised(net, training, personal=0, **settings)]
+every = pytest.mark.parametrize("algorithm", THREE, ids=["FedAvg", "LightFedSL", "Personalised"])
+
+
+def pruned(weights, mask):
+    return {name: w * mask[name] if name in mask else w for name, w in weights.items()}
+
+
+def kept_step(net, weights, data, mask, lr=0.1):
+    """A step at the pruned weights, on those that were kept."""
+    begin = pruned(weights, mask)
+    return descended(begin, pruned(gradient(net, begin, data), mask), lr)
+
+
+@every
+@pytest.mark.parametrize("compression", [PLAIN, SMALL])
+def test_pruned_weights_get_no_update(rng, algorithm, compression):
+    states = run(algorithm(network(), plain(steps=3), compression=compression), shards(rng, 40), plans(3, ratio=0.5), 1)
+    start, end = (state.model for state in states)
+    for name, kept in keep_mask(start, 0.5).items():
+        assert_close(end[name][kept == 0], start[name][kept == 0], **EXACT)
+    assert not torch.equal(end["0.0.weight"], start["0.0.weight"])
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3])
-@pytest.mark.parametrize("compression", [Compression(), SMALL])
-def test_pruned_weights_get_no_update(rng, cut, compression):
-    algorithm, data = SplitFed(network(), steps=3, compression=compression), shards(rng, 40)
-    start, end = run(algorithm, data, plans(cut, ratio=0.5), streams(), 1)
-    mask = keep_mask(params.front(start.model, cut), 0.5)
-    for name, kept in mask.items():
-        assert_close(end.model[name][kept == 0], start.model[name][kept == 0], **EXACT)
-    assert not torch.equal(end.model["0.0.weight"], start.model["0.0.weight"])
+@pytest.mark.parametrize("compression", [PLAIN, SMALL])
+@pytest.mark.parametrize("interval", [1, 2])
+def test_pruned_weights_of_a_client_side_get_no_update(rng, cut, compression, interval):
+    algorithm = LightFedSL(network(), plain(steps=3), interval, compression)
+    states = run(algorithm, shards(rng, 40), plans(cut, ratio=0.5), interval)
+    start, end = states[0].model, states[-1].model
+    for name, kept in keep_mask(params.front(start, cut), 0.5).items():
+        assert_close(end[name][kept == 0], start[name][kept == 0], **EXACT)
+    assert not torch.equal(end["0.0.weight"], start["0.0.weight"])
 
 
-@pytest.mark.parametrize("algorithm", [SplitFed, FedAvg])
+@pytest.mark.parametrize("algorithm", THREE[:2], ids=["FedAvg", "LightFedSL"])
 def test_a_pruned_weight_is_a_zero_in_the_average(rng, algorithm):
     net, data = network(), shards(rng, 6, 12)
-    method, start = algorithm(net, lr=0.1, batch=100), params.values(net)
-    end = method.model(method.step(method.init(), data, [Plan(3, 0.5), Plan(3)], streams())[0])
-    only_second = params.combine(lambda w, g: w - 0.1 * 2 / 3 * g, start, gradient(net, start, data[1]))
+    start, end = (state.model for state in run(algorithm(net, plain()), data, [Plan(3, 0.5), Plan(3)], 1))
+    only_second = descended(start, gradient(net, start, data[1]), 0.1 * 2 / 3)
     for name, kept in keep_mask(start, 0.5).items():
-        assert_close(end[name][kept == 0], only_second[name][kept == 0], rtol=1e-10, atol=1e-12)
+        assert_close(end[name][kept == 0], only_second[name][kept == 0], **CLOSE)
 
 
-def test_a_device_computes_at_its_pruned_weights(rng):
+@every
+def test_or_the_mean_is_over_those_that_kept_it(rng, algorithm):
+    """Entry by entry; what nobody kept stays."""
+    net, data = network(), shards(rng, 6, 12)
+    decided, pruning = [Plan(3, 0.75), Plan(3, 0.25)], Pruning(kept_only=True)
+    start, end = (state.model for state in run(algorithm(net, plain(), pruning=pruning), data, decided, 1))
+    masks = [keep_mask(start, plan.ratio) for plan in decided]
+    ends = [kept_step(net, start, d, mask) for d, mask in zip(data, masks, strict=True)]
+    assert_close(end, average_kept(ends, masks, [6, 12], start), **CLOSE)
+    nobody = (masks[0]["1.1.weight"] + masks[1]["1.1.weight"]) == 0
+    assert nobody.sum() == 32                                                      # a quarter of 128
+    assert_close(end["1.1.weight"][nobody], start["1.1.weight"][nobody], **EXACT)
+
+
+@every
+def test_a_device_computes_at_its_pruned_weights(rng, algorithm):
     net, data = network(), shards(rng, 6)
-    start, end = run(SplitFed(net, lr=0.1, batch=100), data, plans(1, ratio=0.5), streams(), 1)
-    mask = keep_mask(params.front(start.model, 1), 0.5)
-    pruned = {**start.model, **params.combine(torch.mul, params.front(start.model, 1), mask)}
-    slope = gradient(net, pruned, data[0])
-    slope |= {name: slope[name] * kept for name, kept in mask.items()}
-    assert_close(end.model, params.combine(lambda w, g: w - 0.1 * g, start.model, slope), rtol=1e-10, atol=1e-12)
+    start, end = (state.model for state in run(algorithm(net, plain()), data, plans(3, ratio=0.5), 1))
+    mask = keep_mask(start, 0.5)
+    moved = params.combine(torch.sub, kept_step(net, start, data[0], mask), pruned(start, mask))
+    assert_close(end, params.combine(torch.add, start, moved), **CLOSE)
+
+
+def test_the_server_is_not_pruned(rng):
+    net, data = network(), shards(rng, 6)
+    start, end = (state.model for state in run(LightFedSL(net, plain()), data, plans(1, ratio=0.5), 1))
+    mask = keep_mask(params.front(start, 1), 0.5)
+    moved = params.combine(torch.sub, kept_step(net, start, data[0], mask), pruned(start, mask))
+    assert_close(end, params.combine(torch.add, start, moved), **CLOSE)
+
+
+@pytest.mark.parametrize("algorithm", THREE[:2], ids=["FedAvg", "LightFedSL"])
+def test_masks_follow_the_averaged_model(rng, algorithm):
+    """Dynamic pruning: each round's mask is that of the weights of the round before, not that of the start."""
+    net, data = network(), shards(rng, 6, 9)
+    states = [state.model for state in run(algorithm(net, plain(1.0, steps=3)), data, plans(3, 3, ratio=0.5), 4)]
+    for here, there in pairwise(states):
+        for name, kept in keep_mask(here, 0.5).items():
+            assert_close(there[name][kept == 0], here[name][kept == 0], **EXACT)
+    first, last = (keep_mask(states[i], 0.5)["1.1.weight"] for i in (0, 3))
+    assert not torch.equal(first, last)
+
+
+@every
+def test_weights_of_least_gain_are_pruned_by_the_last_move_of_the_model(rng, algorithm):
+    """By magnitude in the first round, and then by |w g|, g what the averaged model moved by."""
+    net, data = network(), shards(rng, 6)
+    states = run(algorithm(net, plain(1.0), pruning=Pruning("gradient")), data, plans(3, ratio=0.5), 2)
+    first, second, third = (state.model for state in states)
+    masks = [keep_mask(first, 0.5), keep_mask(second, 0.5, score("gradient", second, grads=params.combine(
+        torch.sub, second, first)))]
+    for mask, here, there in zip(masks, (first, second), (second, third), strict=True):
+        moved = params.combine(torch.sub, kept_step(net, here, data[0], mask, 1.0), pruned(here, mask))
+        assert_close(there, params.combine(torch.add, here, moved), **CLOSE)
+
+
+@every
+def test_weights_of_least_difference_are_pruned_device_by_device(rng, algorithm):
+    """Between the averaged model and what the device last ended a round with; of three, for two differ alike from their mean."""
+    net, data, share = network(), shards(rng, 6, 12, 6), [1 / 4, 1 / 2, 1 / 4]
+    whole, start = algorithm(net, plain(), pruning=Pruning("difference")), params.values(net)
+    state = run(whole, data, plans(3, 3, 3), 1)[-1]
+    ends = [descended(start, gradient(net, start, d)) for d in data]
+    assert_close(state.trace.last, tuple(ends), **CLOSE)
+    masks = [keep_mask(state.model, 0.5, score("difference", state.model, reference=last)) for last in state.trace.last]
+    moved = [params.combine(torch.sub, kept_step(net, state.model, d, mask), pruned(state.model, mask))
+             for d, mask in zip(data, masks, strict=True)]
+    end = whole.step(state, data, plans(3, 3, 3, ratio=0.5), SEEDS)[0].model
+    assert_close(end, params.combine(torch.add, state.model, params.weighted_sum(moved, share)), **CLOSE)
+    assert not torch.equal(masks[0]["1.1.weight"], masks[1]["1.1.weight"])
+
+
+@every
+def test_random_masks_are_drawn_anew_for_each_round_and_device(rng, algorithm):
+    """From the stream of the compression, of the right size."""
+    net, data = network(), shards(rng, 6)
+    moved = []
+    for streams in (Streams(0, 0), Streams(0, 0), Streams(0, 1)):
+        states = run(algorithm(net, plain(), pruning=Pruning("random")), data, plans(3, ratio=0.5), 2, streams)
+        moved.append([there.model["1.1.weight"] != here.model["1.1.weight"]
+                      for here, there in pairwise(states)])
+        assert all(int(m.sum()) <= 64 for m in moved[-1])
+    assert torch.equal(moved[0][0], moved[1][0])
+    assert not torch.equal(moved[0][0], moved[2][0])
+    assert not torch.equal(moved[0][0], moved[0][1])
+
+
+def test_over_all_layers_together_half_of_all_weights_stay():
+    weights, draw = params.values(network()), torch.Generator()
+    for scope, counts in (("layer", [9, 64, 6]), ("global", None)):
+        mask = Pruning(scope=scope).mask(weights, 0.5, Trace.empty(1), 0, draw)
+        found = [int(mask[f"{name}.weight"].sum()) for name in ("0.0", "1.1", "2.0")]
+        assert sum(found) == 79
+        assert counts is None or found == counts
+    assert found != [9, 64, 6]
+
+
+def test_a_kind_of_pruning_must_be_known():
+    with pytest.raises(ValueError, match=r"pruning is by one of \['magnitude', .* got 'size' and 'layer'"):
+        Pruning("size")
