@@ -81,7 +81,7 @@ class Pruning:
 
     def trace(self, before: Trace, base: Params, updates: Mapping[int, Params], model: Params) -> Trace:
         """What is to be remembered after a round that took the model from ``base`` to ``model``."""
-        if self.kind == "gradient":
+        if self.kind == "gradient" and updates:
             return Trace(params.combine(torch.sub, model, base), before.last)
         if self.kind == "difference":
             return Trace({}, tuple(params.combine(torch.add, base, updates[k]) if k in updates else last

@@ -35,18 +35,18 @@ SMALL = Compression(update_bits=8, smashed_bits=8, cut_bits=4, dropout=0.5)
 OPTIMISERS = {"sgd": sgd(0.1), "momentum": sgd(0.1, 0.9, 1e-3), "adam": adam(0.01)}
 
 ALGORITHMS: dict[str, Callable[[nn.Sequential, Training], Algorithm]] = {
-    "fed-avg": FedAvg,
-    "fed-avg, compressed": lambda net, training: FedAvg(net, training, SMALL, Pruning("gradient")),
+    "fedavg": FedAvg,
+    "fedavg, compressed": lambda net, training: FedAvg(net, training, SMALL, Pruning("gradient")),
     "split-learning": SplitLearning,
-    "split-fed-v1": SplitFedV1,
-    "split-fed-v2": SplitFedV2,
+    "splitfed-v1": SplitFedV1,
+    "splitfed-v2": SplitFedV2,
     "psl": PSL,
     "epsl": EPSL,
     "cse-fsl": lambda net, training: CSEFSL(net, Auxiliaries(net, SHAPE, CLASSES), training, every=2),
     "fsl-sage": lambda net, training: FSLSage(net, Auxiliaries(net, SHAPE, CLASSES), training, every=2, align_every=2,
                                               align_steps=3, keep=6),
-    "light-fed-sl": LightFedSL,
-    "light-fed-sl, compressed": lambda net, training: LightFedSL(net, training, 2, SMALL, Pruning("difference", kept_only=True)),
+    "light-fedsl": LightFedSL,
+    "light-fedsl, compressed": lambda net, training: LightFedSL(net, training, 2, SMALL, Pruning("difference", kept_only=True)),
     "personalised": Personalised,
     "personalised, compressed": lambda net, training: Personalised(net, training, 1, 2, SMALL),
 }
@@ -75,19 +75,19 @@ def network(kind: str = "plain", seed: int = 0) -> nn.Sequential:
     return build(NETWORKS[kind], SHAPE, CLASSES, seed).double()
 
 
-def shards(rng: np.random.Generator, *sizes: int) -> list[Shard]:
-    return [Shard(torch.from_numpy(rng.standard_normal((size, *SHAPE))), torch.from_numpy(rng.integers(CLASSES, size=size)))
-            for size in sizes]
+def shards(rng: np.random.Generator, *sizes: int) -> tuple[Shard, ...]:
+    return tuple(Shard(torch.from_numpy(rng.standard_normal((size, *SHAPE))), torch.from_numpy(rng.integers(CLASSES, size=size)))
+                 for size in sizes)
 
 
-def plans(*cuts: int, ratio: float = 0.0) -> list[Plan]:
-    return [Plan(cut, ratio) for cut in cuts]
+def plans(*cuts: int, ratio: float = 0.0) -> tuple[Plan, ...]:
+    return tuple(Plan(cut, ratio) for cut in cuts)
 
 
-def decided(algorithm: Algorithm, devices: int) -> Plans:
+def decided(algorithm: Algorithm, devices: int) -> tuple[Plan, ...]:
     """Plans with cuts as different as the algorithm lets them be, and weights pruned if it prunes."""
     cuts = list(algorithm.cuts())[:1 if isinstance(algorithm, EPSL) else None]
-    return [Plan(cuts[k % len(cuts)], 0.5 * algorithm.prunes) for k in range(devices)]
+    return tuple(Plan(cuts[k % len(cuts)], 0.5 * algorithm.prunes) for k in range(devices))
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,31 @@ def flat(value: Any, path: str = "") -> dict[str, Any]:
 def assert_same(found: Any, expected: Any, tolerance: float = 0.0) -> None:
     """Bit by bit, or up to a tolerance relative to numbers around one."""
     assert_close(flat(found), flat(expected), rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def differ(one: Any, other: Any) -> bool:
+    """Whether two nests have other weights."""
+    first, second = flat(one), flat(other)
+    return first.keys() != second.keys() or any(not torch.equal(first[key], second[key]) for key in first if "weight" in key)
+
+
+def finite(value: Any) -> bool:
+    """Whether all tensors of a nest are numbers."""
+    return all(bool(v.isfinite().all()) for v in flat(value).values() if isinstance(v, torch.Tensor))
+
+
+def owned(state: Any, device: int) -> dict[str, Any]:
+    """What a state has for each device, of one device."""
+    each = {field.name: getattr(state, field.name) for field in fields(state)}
+    inner = {name: owned(value, device) for name, value in each.items() if is_dataclass(value)}
+    return inner | {name: value[device] for name, value in each.items() if type(value) is tuple}
+
+
+def classes(value: Any) -> list[type]:
+    """The dataclasses and named tuples in a nest: what a file of it needs beside tensors and numbers."""
+    mine = {type(value)} if is_dataclass(value) or hasattr(value, "_fields") else set()
+    inside = vars(value) if is_dataclass(value) else value if isinstance(value, dict) else {}
+    return list(mine.union(*map(classes, inside.values() or (value if isinstance(value, tuple) else ()))))
 
 
 def snapshot(value: Any) -> dict[str, Any]:
