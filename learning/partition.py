@@ -47,9 +47,11 @@ def dirichlet_equal(labels: NDArray, devices: int, rng: np.random.Generator, con
 
     Each device draws its own distribution of classes q ~ Dirichlet(concentration p), p the shares of the classes in the data, and
     takes its number of samples by it without replacement. The parameters add up to ``concentration``, so that 1 with ten classes
-    is as skewed as 0.1 a class. Where devices want more of a class than there is, chance decides among
-    their samples who gets it; what they are denied is drawn again from q, renormalised over the classes that are left (from what
-    is left, when q has nothing there). So a skew smaller than asked for is dealt out to all alike, not to the last in line.
+    is as skewed as 0.1 a class.
+
+    Where devices want more of a class than there is, chance decides among their samples who gets it. What they are denied is
+    drawn again from q, renormalised over the classes that are left (by what is left, when q has nothing there). So a skew
+    smaller than asked for is dealt out to all alike, not to the last in line.
     """
     _check(labels, devices)
     _check_concentration(concentration)

@@ -277,3 +277,10 @@ def test_real_sets_have_their_published_sizes(name):
     found = load(name)
     assert (found.shape, found.classes, len(found.y_train), len(found.y_test)) == REAL[name]
     assert (found.x_train.min(), found.x_train.max()) == (0, 1)
+
+
+def test_mnist_has_the_mean_and_deviation_that_everybody_uses():
+    if not (Path(os.environ.get(FOLDER_SETTING, "")) / "mnist.npz").is_file():
+        pytest.skip("no mnist.npz in the data folder")
+    x = load("mnist").x_train
+    assert (round(float(x.mean()), 4), round(float(x.std()), 4)) == (0.1307, 0.3081)
