@@ -53,9 +53,9 @@ class Optimiser:
 
 def sgd(lr: float = 0.1, momentum: float = 0.0, weight_decay: float = 0.0) -> Optimiser:
     """Stochastic gradient descent."""
-    return Optimiser(torch.optim.SGD, lr, (("momentum", momentum), ("weight_decay", weight_decay)))
+    return Optimiser(torch.optim.SGD, lr, (("momentum", momentum), ("weight_decay", weight_decay), ("fused", True)))
 
 
 def adam(lr: float = 1e-3, weight_decay: float = 0.0) -> Optimiser:
     """Adam, with the weight decay inside the gradient as in torch.optim.Adam."""
-    return Optimiser(torch.optim.Adam, lr, (("weight_decay", weight_decay),))
+    return Optimiser(torch.optim.Adam, lr, (("weight_decay", weight_decay), ("fused", True)))

@@ -21,7 +21,7 @@ class Profile:
     tensors : (L,) tuple of int
         Parameter tensors; each has a scale of its own when it is quantised per tensor.
     channels : (L,) tuple of int
-        Their first axes, added up; each entry has a scale of its own when it is quantised per channel.
+        Scales of these tensors when they are quantised per channel: one for each entry of the first axis, or of a vector one.
     buffers : (L,) tuple of int
         Floats that travel with the parameters: the statistics of batch norm [1].
     forward, backward : (L,) tuple of int
@@ -82,4 +82,4 @@ def _held(block: nn.Module) -> tuple[int, int, int, int, int]:
     """Weights, biases, parameter tensors, their channels, and entries of buffers of a block."""
     params = list(block.parameters())
     return (sum(p.numel() for p in params if p.dim() > 1), sum(p.numel() for p in params if p.dim() <= 1), len(params),
-            sum(len(p) if p.dim() else 1 for p in params), sum(b.numel() for b in block.buffers()))
+            sum(len(p) if p.dim() > 1 else 1 for p in params), sum(b.numel() for b in block.buffers()))

@@ -1,0 +1,133 @@
+"""Accuracy of every algorithm on real data: ``python -m benchmarks.accuracy [study ...] [--minutes M] [--workers N]``.
+
+10 devices, IID and Dirichlet(1), 3 seeds. A cell (study, partition, algorithm, seed) that is in docs/accuracy/STUDY.csv is not run
+again, so the study goes on where it stopped; no cell is begun after ``--minutes``. The tables are then made anew from all cells
+that there are (docs/accuracy.md), and so is the picture. One thread a process; results do not depend on their number.
+
+Data sets other than digits are looked for in the folder that WIRELESSFL_DATA names.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from benchmarks.accuracy_report import report
+from learning.algorithm import Plan
+from learning.evaluate import evaluate_all
+from learning.threads import one_thread
+from wirelessfl.config import load
+from wirelessfl.experiment import commit, versions
+from wirelessfl.world import world
+
+SEEDS = (0, 1, 2)
+PARTITIONS = ("iid", "dirichlet")
+COMMON = ("data.concentration=1", "training.optimiser=adam", "training.lr=1e-3", "training.local_steps=0")
+SMALL = ("training.model=cnn", "training.batch=32")
+RESNET = ("training.model=resnet18", "training.batch=50", "training.flip=true", "data.standardise=true")
+STUDIES = {     # settings, cut of split algorithms, rounds, evaluations
+    "digits": (("data.dataset=digits", *SMALL), 2, 40, 10),
+    "fashion-mnist": (("data.dataset=fashion-mnist", "data.train=4000", "data.test=2000", *SMALL), 2, 20, 10),
+    "cifar-10": (("data.dataset=cifar-10", "data.train=1500", "data.test=1000", "training.crop=4", *RESNET), 5, 12, 4),
+    "ham10000": (("data.dataset=ham10000-28", "data.train=1500", "data.test=1000", *RESNET), 5, 12, 4),
+}
+GUIDED = ("training.every=2", "training.align_every=5", "training.align_steps=25")
+LIGHT = ("training.algorithm=light-fedsl", "training.update_bits=8", "training.dropout=0.25")
+ALGORITHMS = {  # settings, pruning ratio
+    "FedAvg": (("training.algorithm=fedavg",), 0.0),
+    "split learning": (("training.algorithm=split-learning",), 0.0),
+    "SplitFed-V1": (("training.algorithm=splitfed-v1",), 0.0),
+    "SplitFed-V2": (("training.algorithm=splitfed-v2",), 0.0),
+    "PSL": (("training.algorithm=psl",), 0.0),
+    "EPSL, share 0.5": (("training.algorithm=epsl", "training.share=0.5"), 0.0),
+    "EPSL, share 1": (("training.algorithm=epsl", "training.share=1.0"), 0.0),
+    "CSE-FSL": (("training.algorithm=cse-fsl", GUIDED[0]), 0.0),
+    "FSL-SAGE": (("training.algorithm=fsl-sage", *GUIDED), 0.0),
+    "lightweight FedSL": (LIGHT, 0.3),
+    "lightweight FedSL, SplitFC's dropout": ((*LIGHT, "training.dropout_kind=feature"), 0.3),
+    "personalised, pruned": (("training.algorithm=personalised", "training.personal_steps=0"), 0.3),
+}
+FOLDER = Path(__file__).parents[1] / "docs" / "accuracy"
+
+
+def main() -> None:
+    """Run what is missing for as long as there is time, and make the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("studies", nargs="*", default=list(STUDIES), metavar="study", help=", ".join(STUDIES))
+    parser.add_argument("--minutes", type=float, default=85.0, help="no cell is begun after so long")
+    parser.add_argument("--workers", type=int, default=2, help="processes")
+    options = parser.parse_args()
+    unknown = set(options.studies) - set(STUDIES)
+    if unknown:
+        parser.error(f"no study {sorted(unknown)}; there are {list(STUDIES)}")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for study in options.studies:
+        declare(study)
+    until = time.time() + 60 * options.minutes
+    cells = (cell for cell in missing(options.studies) if time.time() < until)
+    pool = joblib.Parallel(n_jobs=options.workers, return_as="generator_unordered", pre_dispatch=options.workers)
+    for cell, rows in pool(joblib.delayed(run)(*cell) for cell in cells):
+        keep(cell, rows)
+        print(*cell, f"accuracy {rows[-1]['accuracy']:.3f}, {rows[-1]['cpu_s']:.0f} s", flush=True)
+    summary = report(FOLDER, list(STUDIES), list(ALGORITHMS))
+    print(json.dumps(summary))
+
+
+def declare(study: str) -> None:
+    """Say beside the table how it is made; cells that were made otherwise are not mixed with new ones."""
+    made = {"study": STUDIES[study], "common": COMMON, "algorithms": ALGORITHMS, "seeds": SEEDS}
+    path, wanted = FOLDER / f"{study}.json", json.loads(json.dumps(made))
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if (FOLDER / f"{study}.csv").exists() and any(found.get(key) != value for key, value in wanted.items()):
+            raise SystemExit(f"{study}.csv was made with other settings (see {path.name}): take it away, or restore them")
+    path.write_text(json.dumps({**wanted, "versions": versions(), "commit": commit()}, indent=1) + "\n", encoding="utf-8")
+
+
+def missing(studies: list[str]) -> Iterator[tuple[str, str, str, int]]:
+    """Cells that are not in the tables yet, seed by seed."""
+    for study in studies:
+        path = FOLDER / f"{study}.csv"
+        done = set()
+        if path.exists():
+            table = pd.read_csv(path)
+            done = set(zip(table["partition"], table["algorithm"], table["seed"], strict=True))
+        yield from ((study, partition, algorithm, seed) for seed in SEEDS for partition in PARTITIONS for algorithm in ALGORITHMS
+                    if (partition, algorithm, seed) not in done)
+
+
+def keep(cell: tuple[str, str, str, int], rows: list[dict]) -> None:
+    """Append a finished cell to its table."""
+    path = FOLDER / f"{cell[0]}.csv"
+    pd.DataFrame(rows).to_csv(path, mode="a", header=not path.exists(), index=False)
+
+
+def run(study: str, partition: str, algorithm: str, seed: int) -> tuple[tuple[str, str, str, int], list[dict]]:
+    """Train one cell; a row an evaluation: accuracy, mean traffic of a device so far [byte], CPU time [s]."""
+    (settings, cut, rounds, evaluations), (own, ratio) = STUDIES[study], ALGORITHMS[algorithm]
+    w = world(load(None, [*COMMON, *settings, *own, f"data.partition={partition}"]), seed)
+    a, streams, rows, start = w.algorithm, w.streams(), [], time.process_time()
+    plans = [Plan(cut if cut in a.cuts() and len(a.cuts()) > 1 else len(w.net), ratio)] * len(w.shards)
+    state, up, down = a.init(len(w.shards)), 0.0, 0.0
+    when = set(np.linspace(0, rounds, evaluations + 1).round().astype(int)[1:].tolist())
+    with one_thread():
+        for number in range(1, rounds + 1):
+            state, done = a.step(state, w.shards, plans, streams)
+            up += float(np.mean([t.uplink_bits for t in done.traffic])) / 8
+            down += float(np.mean([t.downlink_bits for t in done.traffic])) / 8
+            if number in when:
+                scores = evaluate_all(w.net, a.models(state), w.data.x_test, w.data.y_test, [s.y for s in w.shards])
+                rows.append({"partition": partition, "algorithm": algorithm, "seed": seed, "round": number,
+                             "accuracy": round(scores.accuracy, 5), "own_accuracy": round(scores.own_accuracy, 5),
+                             "train_loss": round(float(np.nanmean(done.loss)), 5), "up_bytes": round(up), "down_bytes": round(down),
+                             "cpu_s": round(time.process_time() - start, 1)})
+    return (study, partition, algorithm, seed), rows
+
+
+if __name__ == "__main__":
+    main()
