@@ -13,7 +13,7 @@ from learning.optimiser import Moments, Optimiser
 from learning.params import Params
 from learning.profile import Profile
 from learning.pruning import SCOPES, SCORES, average_kept, keep_mask, score
-from learning.split import PLAIN, Compression, Learnt, crossing_bits
+from learning.split import PLAIN, Compression, Learnt, crossing_bits, side_bits
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,7 @@ def split_work(profile: Profile, cut: int, sizes: Sequence[int], compression: Co
         outputs = profile.outputs[cut - 1]
         crossing, returning = (sum(crossing_bits(size, outputs, compression, bits) for size in sizes)
                                for bits in (compression.smashed_bits, compression.cut_bits))
+        crossing += len(sizes) * side_bits(outputs, compression)
         labels = samples * label_bits(profile.classes)
     up, down = model_up(profile, cut, compression), model_down(profile, cut)
     return Work(

@@ -158,9 +158,16 @@ def send(v: Tensor, sent: Sent | None = None, bits: int = FLOAT_BITS, scales: st
 
 
 def crossing_bits(samples: int, outputs: int, compression: Compression, bits: int) -> float:
-    """Size of a batch's smashed data, or of their gradients, ``outputs`` elements a sample, at ``bits`` an entry [bit]."""
-    entries = samples * sent_of(outputs, compression.dropout)
-    return sent_bits(entries, bits, scales_of(torch.Size((samples, outputs)), compression.scales))
+    """Size of a batch's smashed data, or of their gradients, ``outputs`` elements a sample, at ``bits`` an entry [bit]; the mean
+    where whole features are dropped."""
+    features = compression.dropout_kind == "feature"
+    kept = (1 - compression.dropout) * outputs if features else sent_of(outputs, compression.dropout)
+    return sent_bits(samples * kept, bits, scales_of(torch.Size((samples, outputs)), compression.scales))
+
+
+def side_bits(outputs: int, compression: Compression) -> int:
+    """What tells the server which features of a batch are sent, up only [bit]."""
+    return outputs if compression.dropout and compression.dropout_kind == "feature" else 0
 
 
 def needed(rng: torch.Generator | None) -> torch.Generator:

@@ -1,4 +1,16 @@
-"""A task small enough to count by hand: three blocks on 4 x 4 images, in double precision."""
+"""A task small enough to count by hand: three blocks on 4 x 4 images, in double precision.
+
+=====================  =======  ======  =======  =================  =================  =======
+block                  weights  biases  tensors  forward            backward           outputs
+=====================  =======  ======  =======  =================  =================  =======
+Conv2d(1, 2, 3), ReLU  18       2       2        2 x 18 x 16 = 576  576 (no d/d data)  32
+Linear(32, 4), ReLU    128      4       2        2 x 128 = 256      2 x 256 = 512      4
+Linear(4, 3)           12       3       2        2 x 12 = 24        2 x 24 = 48        3
+=====================  =======  ======  =======  =================  =================  =======
+
+A scale for each channel is one for each row of a weight, and one for a bias: 3, 5 and 4. With batch norm in the place of the
+first two biases there are twice as many (scale and shift), as many statistics, and a tensor more.
+"""
 
 import torch
 from torch import nn
@@ -10,6 +22,7 @@ from learning.algorithm import Plan, Shard, Streams
 from learning.estimate import Auxiliaries
 from learning.models import build
 from learning.optimiser import sgd
+from learning.profile import Profile
 from learning.split import Compression
 from learning.training import Training
 
@@ -34,6 +47,13 @@ def normed_blocks(shape, classes):
         nn.Sequential(nn.Flatten(), nn.Linear(32, 4, bias=False), nn.BatchNorm1d(4), nn.ReLU()),
         nn.Sequential(nn.Linear(4, classes)),
     )
+
+
+COUNTS = Profile(weights=(18, 128, 12), biases=(2, 4, 3), tensors=(2, 2, 2), channels=(3, 5, 4), buffers=(0, 0, 0),
+                 forward=(576, 256, 24), backward=(576, 512, 48), outputs=(32, 4, 3), classes=3)
+NORMED = Profile(weights=(18, 128, 12), biases=(4, 8, 3), tensors=(3, 3, 2), channels=(4, 6, 4), buffers=(4, 8, 0),
+                 forward=(576, 256, 24), backward=(576, 512, 48), outputs=(32, 4, 3), classes=3)
+NETS = [(three_blocks, COUNTS), (normed_blocks, NORMED)]
 
 
 def network(seed=0, make=three_blocks):
