@@ -39,7 +39,8 @@ class Optimiser:
         if not grads:
             return values, moments
         moved = {name: values[name].detach().clone() for name in grads}
-        torchs = self.make(list(moved.values()), lr=self.lr, **dict(self.settings))
+        groups = [[p for name, p in moved.items() if (name in moments) == known] for known in (True, False)]
+        torchs = self.make([{"params": group} for group in groups if group], lr=self.lr, **dict(self.settings))
         for name, p in moved.items():
             p.grad = grads[name]
             if name in moments:

@@ -32,15 +32,15 @@ class CSEFSLState:
         Averaged client sides, and the server's.
     auxiliary : dict of int to Params
         The averaged auxiliary network of each cut that was in use.
-    client, guide, server : (K,) tuple of Moments, (K,) tuple of Moments, Moments
-        Of the client sides, of the auxiliary networks, of the server.
+    client, guide, server : (K,) tuple of Moments, (K,) tuple of dict of int to Moments, Moments
+        Of the client sides, of the auxiliary networks of each cut, of the server.
     round : int
     """
 
     model: Params
     auxiliary: dict[int, Params]
     client: tuple[Moments, ...]
-    guide: tuple[Moments, ...]
+    guide: tuple[dict[int, Moments], ...]
     server: Moments
     round: int = 0
 
@@ -96,7 +96,8 @@ class CSEFSL:
                 local = serve(part, guide, ahead.out, y)
                 done = Learnt(backward(ahead, local.cut_grad), ahead.buffers)
                 front, of_client[k] = client.descend(self.training.client, front, done, of_client[k])
-                guide, of_guide[k] = client.descend(self.training.client, guide, local, of_guide[k])
+                guide, moments = client.descend(self.training.client, guide, local, of_guide[k].get(cut, {}))
+                of_guide[k] = {**of_guide[k], cut: moments}
             link.up["model"] += client.size_bits(front)                                      # device -> server
             link.up["auxiliary"] += client.size_bits(guide)
             fronts[k], guides[k] = front, guide

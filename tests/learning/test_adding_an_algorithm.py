@@ -43,16 +43,13 @@ def test_it_is_one_file_of_sixty_lines_and_one_line():
     assert file.count("\n") <= 60
     assert ast.unparse(ast.parse("{" + line + "}")) == "{'fedavg-m': FedAvgM}"
     assert line.count("\n") == 1
+    assert len(CHECKS) > 10
 
 
 @pytest.mark.parametrize("net", test_conformance.NETWORKS)
 @pytest.mark.parametrize("check", CHECKS)
 def test_it_conforms(example, rng, check, net):
     check(Subject(example.FedAvgM, net), rng)
-
-
-def test_all_that_is_said_of_an_algorithm_is_said_of_it():
-    assert len(CHECKS) == 11
 
 
 @pytest.mark.parametrize("kind", test_conformance.NETWORKS)

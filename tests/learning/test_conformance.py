@@ -1,6 +1,5 @@
 """What every algorithm of the table keeps to, whatever it computes."""
 
-import copy
 import io
 from itertools import product
 
@@ -18,7 +17,6 @@ from tiny_algorithms import (
     differ,
     finite,
     flat,
-    network,
     of,
     owned,
     plans,
@@ -34,7 +32,6 @@ from learning.algorithm import Plan, Shard, Streams
 from learning.algorithms.cse_fsl import CSEFSL
 from learning.algorithms.fsl_sage import FSLSage
 from learning.algorithms.split_learning import SplitLearning
-from learning.split import forward
 
 TIGHT, SIZES = 1e-10, (6, 9, 3)
 IN_TURN = (SplitLearning, CSEFSL, FSLSage)       # serve devices in the order of their numbers; SplitFed-V2 in a random order
@@ -138,6 +135,17 @@ def test_a_round_of_nobody_changes_nothing_but_its_number(subject, rng):
             assert all(not traffic.up and not traffic.down for traffic in report.traffic)
 
 
+def test_cuts_may_change_from_round_to_round(subject, rng):
+    """A block that changes sides, and an auxiliary network that is new, have moments of their own or none."""
+    for optimiser in ("momentum", "adam"):
+        algorithm, data = subject.algorithm(optimiser=optimiser), shards(rng, *SIZES)
+        state, cuts = algorithm.init(3), (algorithm.cuts()[0], algorithm.cuts()[-1])
+        for cut in (*cuts, *cuts):
+            *_, state = run(algorithm, data, plans(cut, cut, cut), algorithm.interval, state)[0]
+            assert finite(state)
+            assert all(model.keys() == params.values(algorithm.net).keys() for model in algorithm.models(state))
+
+
 def test_devices_may_hold_one_class_each(subject, rng):
     """Everything stays a number, and models move."""
     algorithm, data = subject.algorithm(), shards(rng, *SIZES)
@@ -171,13 +179,6 @@ def test_a_device_that_misses_an_averaging_starts_again_from_the_average(rng, ne
     assert between.held[1] is not None
     assert after.held == (None, None, None)
     assert after.base is after.model
-
-
-def test_a_single_sample_and_the_mode_of_the_network():
-    """The gradient of one sample is that of the network as it is evaluated, and the network stays in training."""
-    net, x = network("batch norm"), torch.ones(1, 1, 4, 4).double()
-    assert_same(forward(net, params.values(net), x).out, copy.deepcopy(net).eval()(x))
-    assert net.training
 
 
 def test_a_run_goes_on_from_a_saved_state(subject, rng):

@@ -42,7 +42,7 @@ ALGORITHMS: dict[str, Callable[[nn.Sequential, Training], Algorithm]] = {
     "splitfed-v2": SplitFedV2,
     "psl": PSL,
     "epsl": EPSL,
-    "cse-fsl": lambda net, training: CSEFSL(net, Auxiliaries(net, SHAPE, CLASSES), training, every=2),
+    "cse-fsl": lambda net, training: CSEFSL(net, Auxiliaries(net, SHAPE, CLASSES, "full"), training, 2),
     "fsl-sage": lambda net, training: FSLSage(net, Auxiliaries(net, SHAPE, CLASSES), training, every=2, align_every=2,
                                               align_steps=3, keep=6),
     "light-fedsl": LightFedSL,
@@ -56,7 +56,7 @@ def three_blocks(shape: Sequence[int], classes: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU()),
         nn.Sequential(nn.Flatten(), nn.Linear(32, 4), nn.Tanh()),
-        nn.Sequential(nn.Linear(4, classes)),
+        nn.Sequential(nn.LayerNorm(4), nn.Linear(4, classes)),
     )
 
 
@@ -64,7 +64,7 @@ def three_normed_blocks(shape: Sequence[int], classes: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, bias=False), nn.BatchNorm2d(2), nn.ReLU()),
         nn.Sequential(nn.Flatten(), nn.Linear(32, 4, bias=False), nn.BatchNorm1d(4), nn.Tanh()),
-        nn.Sequential(nn.Linear(4, classes)),
+        nn.Sequential(nn.LayerNorm(4), nn.Linear(4, classes)),
     )
 
 
