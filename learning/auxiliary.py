@@ -118,7 +118,7 @@ def _half(width: int) -> int:
 
 def _halve(layer: nn.Module) -> None:
     """Halve the outputs of a layer: its count of them, and its vectors (biases, scales, statistics)."""
-    if not isinstance(layer, nn.Linear | nn.Conv2d | nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):
+    if not isinstance(layer, nn.Linear | nn.Conv2d | nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):
         return
     for name in {"out_features", "out_channels", "num_features", "num_channels"} & vars(layer).keys():
         setattr(layer, name, _half(getattr(layer, name)))

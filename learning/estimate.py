@@ -55,9 +55,9 @@ class Auxiliaries:
     def align_flops(self, cut: int) -> int:
         """Work of one step of :func:`align` for one sample [FLOP]."""
         smashed = torch.zeros(1, *smashed_shape(self.net, cut, self.shape), dtype=next(self.net.parameters()).dtype)
+        part, weights, one = self.at(cut), self.start(cut), Samples(smashed, torch.zeros(1, dtype=torch.long))
         with FlopCounterMode(display=False) as counted:
-            one = Samples(smashed, torch.zeros(1, dtype=torch.long))
-            mismatch(self.at(cut), self.start(cut), one, torch.zeros_like(smashed))
+            mismatch(part, weights, one, torch.zeros_like(smashed))
         return counted.get_total_flops()
 
 
