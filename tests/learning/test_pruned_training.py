@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from tiny_task import SEEDS, SMALL, descended, gradient, network, plain, plans, run, shards
+from tiny_task import SEEDS, SMALL, descended, gradient, network, plain, plans, reports, run, shards
 from torch.testing import assert_close
 
 from learning import params
@@ -12,7 +12,7 @@ from learning.algorithm import Plan, Streams
 from learning.algorithms.fed_avg import FedAvg
 from learning.algorithms.light_fed_sl import LightFedSL
 from learning.algorithms.personalised import Personalised
-from learning.client import Pruning, Trace
+from learning.client import Pruning
 from learning.pruning import average_kept, keep_mask, score
 from learning.split import PLAIN
 
@@ -149,14 +149,18 @@ def test_random_masks_are_drawn_anew_for_each_round_and_device(rng, algorithm):
     assert not torch.equal(moved[0][0], moved[0][1])
 
 
-def test_over_all_layers_together_half_of_all_weights_stay():
-    weights, draw = params.values(network()), torch.Generator()
-    for scope, counts in (("layer", [9, 64, 6]), ("global", None)):
-        mask = Pruning(scope=scope).mask(weights, 0.5, Trace.empty(1), 0, draw)
-        found = [int(mask[f"{name}.weight"].sum()) for name in ("0.0", "1.1", "2.0")]
-        assert sum(found) == 79
-        assert counts is None or found == counts
-    assert found != [9, 64, 6]
+@every
+@pytest.mark.parametrize(("scope", "counts"), [("layer", [9, 64, 6]), ("global", None)])
+def test_half_of_the_weights_stay_in_each_layer_or_in_all_together(rng, algorithm, scope, counts):
+    (start, _), (end, report) = reports(algorithm(network(), plain(), pruning=Pruning(scope=scope)), shards(rng, 9),
+                                        plans(3, ratio=0.5), 1)
+    mask = keep_mask(start.model, 0.5, scope=scope)
+    for name, kept in mask.items():
+        assert_close(end.model[name][kept == 0], start.model[name][kept == 0], **EXACT)
+    found = [int(m.sum()) for m in mask.values() if m.dim() > 1]
+    assert sum(found) == 79
+    assert (found == counts) == (scope == "layer")
+    assert report.traffic[0].down["model"] == 32 * (79 + 9)
 
 
 def test_a_kind_of_pruning_must_be_known():
