@@ -1,8 +1,9 @@
 """Accuracy of every algorithm on real data: ``python -m benchmarks.accuracy [study ...] [--minutes M] [--workers N]``.
 
-10 devices, IID and Dirichlet(1), 3 seeds. A cell (study, partition, algorithm, seed) that is in docs/accuracy/STUDY.csv is not run
-again, so the study goes on where it stopped; no cell is begun after ``--minutes``. The tables are then made anew from all cells
-that there are (docs/accuracy.md), and so is the picture. One thread a process; results do not depend on their number.
+10 devices, IID and Dirichlet(1), 3 seeds. A cell (study, partition, algorithm, seed) that is in docs/accuracy/STUDY.csv is not
+run again, so the study goes on where it stopped; no cell is begun after ``--minutes``. The tables are then made anew from all
+cells that there are (docs/accuracy/tables.md), and so are the pictures. One thread a process; results do not depend on how
+many.
 
 Data sets other than digits are looked for in the folder that WIRELESSFL_DATA names.
 """
@@ -124,8 +125,8 @@ def run(study: str, partition: str, algorithm: str, seed: int) -> tuple[tuple[st
                 scores = evaluate_all(w.net, a.models(state), w.data.x_test, w.data.y_test, [s.y for s in w.shards])
                 rows.append({"partition": partition, "algorithm": algorithm, "seed": seed, "round": number,
                              "accuracy": round(scores.accuracy, 5), "own_accuracy": round(scores.own_accuracy, 5),
-                             "train_loss": round(float(np.nanmean(done.loss)), 5), "up_bytes": round(up), "down_bytes": round(down),
-                             "cpu_s": round(time.process_time() - start, 1)})
+                             "train_loss": round(float(np.nanmean(done.loss)), 5), "up_bytes": round(up),
+                             "down_bytes": round(down), "cpu_s": round(time.process_time() - start, 1)})
     return (study, partition, algorithm, seed), rows
 
 

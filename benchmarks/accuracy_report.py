@@ -42,7 +42,7 @@ def table(cells: pd.DataFrame, algorithms: Sequence[str]) -> list[str]:
     last = final(cells)
     rounds = int(last[("round", "mean")].max())
     lines = [f"After {rounds} rounds of one pass over the data; traffic of one device in all rounds.\n",
-             "| algorithm | accuracy, IID | accuracy, Dirichlet(1) | on own classes, Dirichlet(1) | up [MB] | down [MB] | seeds |",
+             "| algorithm | accuracy, IID | accuracy, Dirichlet(1) | the same on own classes | up [MB] | down [MB] | seeds |",
              "|---|---|---|---|---|---|---|"]
     for name in algorithms:
         rows = {part: last.loc[(part, name)] for part in NAMES if (part, name) in last.index}
@@ -66,7 +66,8 @@ def _spread(row: pd.Series | None, column: str) -> str:
 def picture(cells: pd.DataFrame, algorithms: Sequence[str], study: str, path: Path) -> None:
     """Accuracy against traffic of a device, both directions, mean over the seeds; one panel a partition."""
     parts = [part for part in NAMES if part in set(cells["partition"])]
-    figure, panels = plt.subplots(1, len(parts), figsize=(4.6 * len(parts), 3.6), sharey=True, squeeze=False, layout="constrained")
+    figure, panels = plt.subplots(1, len(parts), figsize=(4.6 * len(parts), 3.6), sharey=True, squeeze=False,
+                                  layout="constrained")
     for part, axes in zip(parts, panels[0], strict=True):
         for number, name in enumerate(algorithms):
             runs = cells[(cells["partition"] == part) & (cells["algorithm"] == name)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -16,9 +17,16 @@ from learning.pruning import SCOPES, SCORES, average_kept, keep_mask, score
 from learning.split import PLAIN, Compression, Learnt, crossing_bits, side_bits
 
 
+class Kept(NamedTuple):
+    """What a device keeps of its weights: ones and zeros at a pruning ratio."""
+
+    ratio: float
+    mask: Params
+
+
 @dataclass(frozen=True)
 class Trace:
-    """What pruning remembers of the rounds before, as far as its kind asks for it.
+    """What pruning remembers of the rounds before, as far as its settings ask for it.
 
     Attributes
     ----------
@@ -26,14 +34,17 @@ class Trace:
         Last move of the averaged model.
     last : (K,) tuple of Params
         What each device last ended a round with.
+    kept : (K,) tuple of Kept or None
+        The last masks.
     """
 
     moved: Params
     last: tuple[Params, ...]
+    kept: tuple[Kept | None, ...]
 
     @classmethod
     def empty(cls, devices: int) -> "Trace":
-        return cls({}, ({},) * devices)
+        return cls({}, ({},) * devices, (None,) * devices)
 
 
 @dataclass(frozen=True)
@@ -49,18 +60,26 @@ class Pruning:
         The ratio holds for each "layer", or "global" for all layers together.
     kept_only : bool
         A weight is averaged over the devices that kept it; otherwise a pruned weight counts as a zero update.
+    refresh : int
+        Masks are drawn anew in one round of so many; in between they stand, unless cut or ratio change.
     """
 
     kind: str = "magnitude"
     scope: str = "layer"
     kept_only: bool = False
+    refresh: int = 1
 
     def __post_init__(self) -> None:
         if self.kind not in SCORES or self.scope not in SCOPES:
             raise ValueError(f"pruning is by one of {list(SCORES)} and {list(SCOPES)}, got {self.kind!r} and {self.scope!r}")
+        if self.refresh < 1:
+            raise ValueError(f"refresh must be 1 or more [rounds], got {self.refresh}")
 
-    def mask(self, weights: Params, ratio: float, trace: Trace, device: int, rng: torch.Generator) -> Params:
-        """Ones where ``weights`` are kept, zeros elsewhere; by magnitude while nothing is remembered."""
+    def mask(self, weights: Params, ratio: float, trace: Trace, device: int, number: int, rng: torch.Generator) -> Params:
+        """Ones where ``weights`` are kept in round ``number``, zeros elsewhere; by magnitude while nothing is remembered."""
+        held = trace.kept[device]
+        if number % self.refresh and held and held.ratio == ratio and held.mask.keys() == weights.keys():
+            return held.mask
         known = {"gradient": trace.moved, "difference": trace.last[device], "random": weights}.get(self.kind, {})
         if not ratio:
             return params.combine(torch.ones_like, weights)
@@ -68,25 +87,27 @@ class Pruning:
             return keep_mask(weights, ratio, scope=self.scope)
         return keep_mask(weights, ratio, score(self.kind, weights, grads=known, reference=known, rng=rng), self.scope)
 
-    def merge(self, base: Params, updates: Mapping[int, Params], masks: Mapping[int, Params],
-              share: Mapping[int, float]) -> Params:
+    def merge(self, base: Params, updates: Mapping[int, Params], kept: Mapping[int, Kept], share: Mapping[int, float]) -> Params:
         """``base`` moved by the mean update."""
         if not updates:
             return base
         if not self.kept_only:
             return params.combine(torch.add, base, average.mean(updates, share))
         nothing = params.combine(torch.zeros_like, base)
-        moved = average_kept(list(updates.values()), list(masks.values()), [share[k] for k in updates], nothing)
+        moved = average_kept(list(updates.values()), [kept[k].mask for k in updates], [share[k] for k in updates], nothing)
         return params.combine(torch.add, base, moved)
 
-    def trace(self, before: Trace, base: Params, updates: Mapping[int, Params], model: Params) -> Trace:
+    def trace(self, before: Trace, base: Params, updates: Mapping[int, Params], model: Params,
+              kept: Mapping[int, Kept]) -> Trace:
         """What is to be remembered after a round that took the model from ``base`` to ``model``."""
+        moved, last, masks = before.moved, before.last, before.kept
         if self.kind == "gradient" and updates:
-            return Trace(params.combine(torch.sub, model, base), before.last)
+            moved = params.combine(torch.sub, model, base)
         if self.kind == "difference":
-            return Trace({}, tuple(params.combine(torch.add, base, updates[k]) if k in updates else last
-                                   for k, last in enumerate(before.last)))
-        return before
+            last = tuple(params.combine(torch.add, base, updates[k]) if k in updates else p for k, p in enumerate(last))
+        if self.refresh > 1:
+            masks = tuple(kept.get(k, held) for k, held in enumerate(masks))
+        return Trace(moved, last, masks)
 
 
 BY_MAGNITUDE = Pruning()

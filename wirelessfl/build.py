@@ -87,6 +87,9 @@ def check(s: Scenario) -> Dataset:
         net = network(s, found)
         runs = algorithm(s, net, found)
         cuts(s, runs)
+        if isinstance(runs, SplitLearning):
+            raise SettingsError(f"training.algorithm: {s.training.algorithm} has one device on the air at a time, and decisions "
+                                "share the band among devices that send at once; splitfed-v2 is its parallel relative")
     except (OSError, ValueError) as error:
         raise SettingsError(str(error)) from None
     if len(found.y_train) < s.cell.devices:
@@ -120,14 +123,14 @@ def algorithm(s: Scenario, net: nn.Sequential, found: Dataset, seed: int = 0) ->
 
 
 KEYS = {"compression": "update_bits, smashed_bits, cut_bits, scales, dropout or dropout_kind", "auxiliaries": "auxiliary",
-        "pruning": "pruned, scope or kept_only"}
+        "pruning": "pruned, scope, kept_only or refresh"}
 
 
 def _parts(t: TrainingSettings) -> dict[str, Any]:
     """Settings by the names that algorithms have for them; None leaves the choice to the algorithm."""
     own = ("interval", "share", "every", "align_every", "align_steps", "personal", "personal_steps")
     make = choose(OPTIMISERS, t.optimiser, "training.optimiser")
-    pruning = Pruning(t.pruned or "magnitude", t.scope, t.kept_only)
+    pruning = Pruning(t.pruned or "magnitude", t.scope, t.kept_only, t.refresh)
     return {
         "training": Training(t.batch, t.local_steps, make(t, t.lr), make(t, t.server_lr or t.lr), Augment(t.flip, t.crop)),
         "compression": Compression(t.update_bits, t.smashed_bits, t.cut_bits, t.dropout, t.dropout_kind, t.scales),

@@ -96,6 +96,7 @@ class TrainingSettings(_Section):
             "algorithm's own choice")
     scope: Literal["layer", "global"] = _key("layer", "the pruning ratio holds for each layer, or for all of them together")
     kept_only: bool = _key(False, "average a weight over the devices that kept it; otherwise a pruned one is a zero update")
+    refresh: int = _key(1, "rounds from one drawing of the pruned weights to the next", ge=1)
     share: float = _key(0.5, "epsl: share of a batch whose gradients are aggregated [1]", ge=0, le=1)
     auxiliary: Literal["linear", "half", "stage", "full"] = _key("stage", "cse-fsl, fsl-sage: size of the auxiliary networks")
     every: int = _key(5, "cse-fsl, fsl-sage: one mini-batch in so many goes up", ge=1)

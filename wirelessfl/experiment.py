@@ -19,6 +19,7 @@ from learning.calibration import Calibration
 from learning.data import Dataset
 from wirelessfl import build, plot
 from wirelessfl.config import Scenario
+from wirelessfl.plot_partition import partition_picture
 from wirelessfl.policy import POLICIES
 from wirelessfl.record import Record, allocations_table, reached, rounds_table
 from wirelessfl.simulate import simulate
@@ -50,8 +51,10 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
     found, folder = check(scenario), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     begun, records, order, ended = time.time(), list[list[Record]](), _tasks(scenario), "interrupted"
-    measured = measure(world(scenario, scenario.seed, found))
+    first = world(scenario, scenario.seed, found)
+    measured = measure(first)
     _write_json(folder / "calibration.json", dataclasses.asdict(measured))
+    partition_picture(found.y_train.numpy(), first.parts, folder / "partition.png")
     try:
         for one in _all(scenario, measured, workers, watch):
             records = sorted([*records, one], key=lambda run: order.index((run[0].policy, run[0].seed)))

@@ -30,6 +30,8 @@ class World:
 
     Attributes
     ----------
+    parts : (K,) tuple of arrays
+        Which training samples each device holds, as indices; ``shards`` are the samples themselves.
     speed : (K,) array
         Computing speed of each device [FLOP/s].
     cuts : (O,) tuple of int
@@ -42,6 +44,7 @@ class World:
     data: Dataset
     net: nn.Sequential
     algorithm: Algorithm
+    parts: tuple[NDArray, ...]
     shards: tuple[Shard, ...]
     placement: Placement
     speed: NDArray
@@ -76,7 +79,7 @@ def world(s: Scenario, seed: int, found: Dataset | None = None) -> World:
     net = network(s, found, seeds["weights"])
     runs = algorithm(s, net, found, seeds["weights"])
     split = choose(PARTITIONS, s.data.partition, "data.partition")
-    parts = split(found.y_train.numpy(), s.cell.devices, np.random.default_rng(seeds["partition"]), s)
+    parts = tuple(split(found.y_train.numpy(), s.cell.devices, np.random.default_rng(seeds["partition"]), s))
     shards = tuple(Shard(found.x_train[part], found.y_train[part]) for part in map(torch.from_numpy, parts))
     c, d = s.cell, s.devices
     cell = Cell(c.radius_m, c.nearest_m, choose(PATH_LOSS, c.path_loss, "cell.path_loss")(s), db_to_neper(c.shadowing_db),
@@ -84,7 +87,7 @@ def world(s: Scenario, seed: int, found: Dataset | None = None) -> World:
     speed = 1e9 * np.exp(np.random.default_rng(seeds["speed"]).uniform(
         np.log(d.slowest_gflops), np.log(d.fastest_gflops), c.devices))
     placement = cell.place(np.random.default_rng(seeds["placement"]), c.devices)
-    return World(s, found, net, runs, shards, placement, speed, cuts(s, runs), seeds)
+    return World(s, found, net, runs, parts, shards, placement, speed, cuts(s, runs), seeds)
 
 
 def measure(w: World) -> Calibration:

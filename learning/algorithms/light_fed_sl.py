@@ -20,7 +20,7 @@ from torch import nn
 
 from learning import average, client, params
 from learning.algorithm import Draws, Link, Plan, Plans, Round, Shard, Streams, Work, planned, taking_part
-from learning.client import BY_MAGNITUDE, Pruning, Trace
+from learning.client import BY_MAGNITUDE, Kept, Pruning, Trace
 from learning.optimiser import Moments
 from learning.params import Params
 from learning.profile import Profile
@@ -114,7 +114,7 @@ class LightFedSL:
         held = state.held[k]
         if held is None:
             front = params.front(state.base, plan.cut)
-            mask = self.pruning.mask(front, plan.ratio, state.trace, k, rng)
+            mask = self.pruning.mask(front, plan.ratio, state.trace, k, state.round, rng)
             link.down["model"] += client.model_bits(mask)                                    # server -> device
             return Held(plan, mask, client.prune(front, mask))
         if held.plan != plan:
@@ -127,15 +127,16 @@ class LightFedSL:
         """Client sides go up, and the mean of all sides of a block becomes the model."""
         split = params.front(state.base, max((h.plan.cut for h in held.values()), default=0))
         served = {name: state.model[name] - base for name, base in split.items()}
-        updates, masks = {}, {}
+        updates, kept = {}, {}
         for k, h in held.items():
             update = params.combine(torch.sub, h.values, client.prune(params.front(state.base, h.plan.cut), h.mask))
             update = client.upload(self.net, update, h.mask, self.compression, draws[k].compression, links[k])
             updates[k] = {**served, **update}                                                # device -> server
-            masks[k] = {**params.combine(torch.ones_like, split), **h.mask}
-        merged = self.pruning.merge(split, updates, masks, share)
+            kept[k] = Kept(h.plan.ratio, {**params.combine(torch.ones_like, split), **h.mask})
+        merged = self.pruning.merge(split, updates, kept, share)
         model = {**state.model, **merged}
-        trace = self.pruning.trace(state.trace, split, updates, merged)
+        own = {k: Kept(h.plan.ratio, h.mask) for k, h in held.items()}
+        trace = self.pruning.trace(state.trace, split, updates, merged, own)
         return replace(state, model=model, base=model, held=(None,) * len(state.held), trace=trace)
 
     def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,

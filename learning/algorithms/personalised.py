@@ -18,7 +18,7 @@ from torch import nn
 
 from learning import client, params
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
-from learning.client import Pruning, Trace
+from learning.client import Kept, Pruning, Trace
 from learning.optimiser import Moments
 from learning.params import Params
 from learning.profile import Profile
@@ -91,11 +91,11 @@ class Personalised:
     def step(self, state: PersonalisedState, shards: Sequence[Shard], plans: Plans,
              streams: Streams) -> tuple[PersonalisedState, Round]:
         share, links = taking_part(self, shards, plans), [Link() for _ in shards]
-        personal, moments, updates, masks = list(state.personal), list(state.moments), {}, {}
+        personal, moments, updates, kept = list(state.personal), list(state.moments), {}, {}
         common = params.front(state.model, self._shared)
         for k, plan in planned(plans, share):
             draws, link = streams.draws(state.round, k), links[k]
-            mask = self.pruning.mask(common, plan.ratio, state.trace, k, draws.compression)
+            mask = self.pruning.mask(common, plan.ratio, state.trace, k, state.round, draws.compression)
             link.down["model"] += client.model_bits(mask)                                            # server -> device
             begin, own = client.prune(common, mask), personal[k] or params.back(state.model, self._shared)
             now = begin
@@ -107,9 +107,9 @@ class Personalised:
                 now, moments[k] = client.descend(self.training.client, now, done, moments[k], mask)
             update = params.combine(torch.sub, now, begin)
             updates[k] = client.upload(self.net, update, mask, self.compression, draws.compression, link)    # device -> server
-            masks[k], personal[k] = mask, own
-        shared = self.pruning.merge(common, updates, masks, share)
-        trace = self.pruning.trace(state.trace, common, updates, shared)
+            kept[k], personal[k] = Kept(plan.ratio, mask), own
+        shared = self.pruning.merge(common, updates, kept, share)
+        trace = self.pruning.trace(state.trace, common, updates, shared, kept)
         model = {**state.model, **shared}
         return PersonalisedState(model, tuple(personal), tuple(moments), trace, state.round + 1), Round.of(links)
 
