@@ -39,16 +39,16 @@ from learning.training import Training
 TIGHT = 1e-10
 SIZES, CUTS = (9, 30, 4), [(1, 1, 1), (2, 2, 2), (3, 3, 3), (1, 3, 2)]
 REDUCE = {
-    "fed-avg": FedAvg,
+    "fedavg": FedAvg,
     "split-learning": SplitLearning,
-    "split-fed-v1": SplitFedV1,
-    "split-fed-v2": SplitFedV2,
+    "splitfed-v1": SplitFedV1,
+    "splitfed-v2": SplitFedV2,
     "psl": PSL,
     "epsl, share 0": lambda net, training: EPSL(net, training, 0.0),
     "epsl, share 0.4": lambda net, training: EPSL(net, training, 0.4),
     "epsl, share 1": lambda net, training: EPSL(net, training, 1.0),
-    "light-fed-sl": LightFedSL,
-    "light-fed-sl, interval 3": lambda net, training: LightFedSL(net, training, 3),
+    "light-fedsl": LightFedSL,
+    "light-fedsl, interval 2": lambda net, training: LightFedSL(net, training, 2),
     "personalised": lambda net, training: Personalised(net, training, personal=0),
 }
 
@@ -80,10 +80,10 @@ def test_one_device_is_plain_descent_on_the_whole_network(rng, name, kind, optim
     if name in ("epsl, share 0.4", "epsl, share 1") and kind == "batch norm":
         pytest.skip("another batch, other statistics")
     net, data, training = network(kind), shards(rng, 9), both(optimiser)
-    expected = sgd_on_all_blocks(net, training, data, rounds=3)
+    expected = sgd_on_all_blocks(net, training, data, rounds=2)
     algorithm = REDUCE[name](net, training)
     for cut in algorithm.cuts():
-        states, _ = run(algorithm, data, plans(cut), rounds=3)
+        states, _ = run(algorithm, data, plans(cut), rounds=2)
         assert_same(algorithm.models(states[-1])[0], expected, TIGHT)
     assert not torch.allclose(expected["0.0.weight"], net[0][0].weight, atol=1e-3)
 
@@ -102,9 +102,9 @@ def test_split_learning_is_descent_on_one_device_after_another(rng, cuts, kind):
 def test_split_fed_v1_is_federated_averaging_round_for_round(rng, kind, optimiser, steps):
     """The server keeps a copy of its side for each device, so the two differ in where the work is done alone."""
     net, data, training = network(kind), shards(rng, *SIZES), both(optimiser, 8, steps)
-    whole, seen = run(FedAvg(net, training), data, plans(3, 3, 3), rounds=3)
+    whole, seen = run(FedAvg(net, training), data, plans(3, 3, 3), rounds=2)
     for cuts in CUTS:
-        split, watched = run(SplitFedV1(net, training), data, plans(*cuts), rounds=3)
+        split, watched = run(SplitFedV1(net, training), data, plans(*cuts), rounds=2)
         for found, expected in zip(split, whole, strict=True):
             assert_same(found.model, expected.model, TIGHT)
         assert_same([report.loss for report in watched], [report.loss for report in seen], TIGHT)

@@ -69,10 +69,11 @@ def three_normed_blocks(shape: Sequence[int], classes: int) -> nn.Sequential:
 
 
 NETWORKS = {"plain": three_blocks, "batch norm": three_normed_blocks}
+BUILT = {kind: build(make, SHAPE, CLASSES, seed=0).double() for kind, make in NETWORKS.items()}
 
 
-def network(kind: str = "plain", seed: int = 0) -> nn.Sequential:
-    return build(NETWORKS[kind], SHAPE, CLASSES, seed).double()
+def network(kind: str = "plain") -> nn.Sequential:
+    return copy.deepcopy(BUILT[kind])
 
 
 def shards(rng: np.random.Generator, *sizes: int) -> tuple[Shard, ...]:
