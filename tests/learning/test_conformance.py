@@ -34,10 +34,8 @@ from learning.algorithms.fsl_sage import FSLSage
 from learning.algorithms.split_learning import SplitLearning
 
 TIGHT, SIZES = 1e-10, (6, 8, 3)
-IN_TURN = (SplitLearning, CSEFSL, FSLSage)       # serve devices in the order of their numbers; SplitFed-V2 in a random order
-
-
 CASES = [(name, net) for name, net in product(ALGORITHMS, NETWORKS) if net == "batch norm" or "compressed" not in name]
+IN_TURN = (SplitLearning, CSEFSL, FSLSage)       # serve devices in the order of their numbers; SplitFed-V2 in a random order
 
 
 @pytest.fixture(params=CASES, ids=", ".join)
@@ -64,7 +62,7 @@ def test_a_step_leaves_its_state_its_data_and_its_network_alone(subject, rng):
 
 
 def test_randomness_is_an_argument(subject, rng):
-    """Same seeds, same bits; another seed, another round; and torch's global generator is not touched."""
+    """Same seeds, same bits; other seeds, other bits; and torch's global generator is not touched."""
     data, before = shards(rng, *SIZES), torch.get_rng_state()
     (once, seen), (again, as_seen) = (run(subject.algorithm(), data, rounds=2) for _ in range(2))
     assert_same([once, seen], [again, as_seen])
@@ -126,8 +124,7 @@ def test_a_device_without_samples_sits_out(subject, rng):
 def test_a_round_of_nobody_changes_nothing_but_its_number(subject, rng):
     algorithm, data = subject.algorithm(), shards(rng, *SIZES)
     empty = [Shard(shard.x[:0], shard.y[:0]) for shard in data]
-    rounds = range(1, 1 + 2 * algorithm.interval, algorithm.interval)                        # right after an averaging
-    for begin in (run(algorithm, data, rounds=number - 1)[0][-1] for number in rounds):
+    for begin in run(algorithm, data, rounds=algorithm.interval)[0][::algorithm.interval]:    # right after an averaging
         for shorn, by in ((data, [None] * 3), (empty, decided(algorithm, 3))):
             (_, after), (report,) = run(algorithm, shorn, by, start=begin)
             assert after.round == begin.round + 1
@@ -210,10 +207,9 @@ def test_what_an_algorithm_cannot_do_gets_a_sentence(subject, rng):
     by, state = decided(algorithm, 3), algorithm.init(3)
     with pytest.raises(ValueError, match=r"every device has a plan, or None: got 3 shards and 2 plans"):
         algorithm.step(state, data, by[:2], Streams())
-    for cut in (algorithm.cuts().stop, algorithm.cuts().start - 1):
-        if cut > 0:
-            with pytest.raises(ValueError, match=rf"device 1: its cut must be one of \[.*\] \[blocks\], got {cut}"):
-                algorithm.step(state, data, [by[0], Plan(cut), by[2]], Streams())
+    for cut in {algorithm.cuts().stop, algorithm.cuts().start - 1} - {0}:
+        with pytest.raises(ValueError, match=rf"device 1: its cut must be one of \[.*\] \[blocks\], got {cut}"):
+            algorithm.step(state, data, [by[0], Plan(cut), by[2]], Streams())
     if not algorithm.prunes:
         with pytest.raises(ValueError, match=r"device 1: \w+ does not prune, its ratio must be 0, got 0.25"):
             algorithm.step(state, data, [by[0], Plan(by[1].cut, 0.25), by[2]], Streams())

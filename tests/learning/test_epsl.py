@@ -112,19 +112,6 @@ def test_aggregation_leaves_the_last_block_losses_and_statistics_alone(rng, phi,
     assert_same(found[1][0], expected[1][0], TIGHT)
 
 
-def test_at_share_one_all_devices_get_one_gradient(rng):
-    """Whatever a device holds: as many rows of the same as its batch has samples."""
-    class Seen(EPSL):
-        def _serve(self, *args):
-            seen.append((arriving := super()._serve(*args))[0])
-            return arriving
-
-    seen = []
-    run(Seen(network(), both("sgd", 100, 1), 1.0), shards(rng, 5, 5, 3), plans(1, 1, 1))
-    assert_same(seen[0][0], seen[0][1])
-    assert [len(g) for g in seen[0].values()] == [5, 5, 3]
-
-
 @pytest.mark.parametrize("phi", [0.0, 0.5, 1.0])
 def test_a_device_gets_a_gradient_for_each_sample_broadcast_or_its_own(rng, phi):
     _, (report,) = run(EPSL(network(), both("sgd"), phi), shards(rng, 5, 8), plans(1, 1))

@@ -36,7 +36,7 @@ OPTIMISERS = {"sgd": sgd(0.1), "momentum": sgd(0.1, 0.9, 1e-3), "adam": adam(0.0
 
 ALGORITHMS: dict[str, Callable[[nn.Sequential, Training], Algorithm]] = {
     "fedavg": FedAvg,
-    "fedavg, compressed": lambda net, training: FedAvg(net, training, SMALL, Pruning("gradient")),
+    "fedavg, compressed": lambda net, training: FedAvg(net, training, SMALL, Pruning("gradient", refresh=2)),
     "split-learning": SplitLearning,
     "splitfed-v1": SplitFedV1,
     "splitfed-v2": SplitFedV2,
@@ -46,7 +46,8 @@ ALGORITHMS: dict[str, Callable[[nn.Sequential, Training], Algorithm]] = {
     "fsl-sage": lambda net, training: FSLSage(net, Auxiliaries(net, SHAPE, CLASSES), training, every=2, align_every=2,
                                               align_steps=3, keep=6),
     "light-fedsl": LightFedSL,
-    "light-fedsl, compressed": lambda net, training: LightFedSL(net, training, 2, SMALL, Pruning("difference", kept_only=True)),
+    "light-fedsl, compressed": lambda net, training: LightFedSL(
+        net, training, 2, SMALL, Pruning("difference", "global", kept_only=True, refresh=3)),
     "personalised": Personalised,
     "personalised, compressed": lambda net, training: Personalised(net, training, 1, 2, SMALL),
 }
