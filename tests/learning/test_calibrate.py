@@ -108,6 +108,11 @@ def test_measuring_on_fewer_samples_leaves_the_noise_of_a_large_batch_small(rng)
     assert large <= small / 4 * (1 + 1e-9)
 
 
+def test_a_batch_is_never_more_than_a_device_has(rng):
+    net, data = network(), shards(rng, 3, 3)
+    assert measured(net, data, batch=100).sampling == measured(net, data, batch=3).sampling
+
+
 def test_samples_that_are_all_alike_make_no_sampling_noise(rng):
     one = shard(rng, 1)
     alike = Shard(one.x.repeat(9, 1, 1, 1), one.y.repeat(9))
