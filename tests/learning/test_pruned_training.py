@@ -150,6 +150,27 @@ def test_random_masks_are_drawn_anew_for_each_round_and_device(rng, algorithm):
 
 
 @every
+@pytest.mark.parametrize("refresh", [2, 3])
+def test_masks_stand_until_they_are_refreshed(rng, algorithm, refresh):
+    """What is left out does not move before the next draw; random draws differ."""
+    whole = algorithm(network(), plain(), pruning=Pruning("random", refresh=refresh))
+    states = run(whole, shards(rng, 9), plans(3, ratio=0.5), 6)
+    masks = [state.trace.kept[0].mask["1.1.weight"] for state in states[1:]]
+    for mask, (here, there) in zip(masks, pairwise(states), strict=True):
+        assert torch.equal(there.model["1.1.weight"][mask == 0], here.model["1.1.weight"][mask == 0])
+    same = [torch.equal(one, other) for one, other in pairwise(masks)]
+    assert same == [number % refresh > 0 for number in range(1, 6)]
+
+
+@every
+def test_another_ratio_is_another_mask_at_once(rng, algorithm):
+    whole, data = algorithm(network(), plain(), pruning=Pruning(refresh=100)), shards(rng, 9)
+    state = run(whole, data, plans(3, ratio=0.25), 1)[-1]
+    _, report = whole.step(state, data, plans(3, ratio=0.5), SEEDS)
+    assert report.traffic[0].down["model"] == 32 * (79 + 9)
+
+
+@every
 @pytest.mark.parametrize(("scope", "counts"), [("layer", [9, 64, 6]), ("global", None)])
 def test_half_of_the_weights_stay_in_each_layer_or_in_all_together(rng, algorithm, scope, counts):
     (start, _), (end, report) = reports(algorithm(network(), plain(), pruning=Pruning(scope=scope)), shards(rng, 9),
