@@ -160,7 +160,7 @@ def test_an_auxiliary_network_is_made_once_for_each_cut_and_its_start_is_a_copy(
 
 @pytest.mark.parametrize(("cut", "product"), [(1, 12), (2, 24)])
 def test_the_work_of_an_alignment_is_counted_by_hand(cut, product):
-    """A linear network: its scores, their way back by both factors, that way's two factors' own."""
+    """Five products of a linear network, as test_work has them; a pass forward and back is three."""
     helpers = auxiliaries(network(), "linear")
     assert helpers.align_flops(cut) == 5 * product
     assert helpers.profile(cut).flops(0, helpers.profile(cut).blocks) == 3 * product

@@ -77,9 +77,9 @@ def test_compressed_work_is_counted_by_hand(cut, scales, up, down):
 
 def test_statistics_travel_as_floats_where_updates_are_rounded():
     """Front and whole: 4 and 12 entries of scales and shifts in 8 bits with a scale a tensor, as many statistics in 32."""
-    training, compression = Training(batch=4, steps=0), Compression(update_bits=8)
-    light = LightFedSL(network(make=normed_blocks), training, compression=compression).work(NORMED, 1, 10)
-    whole = FedAvg(network(make=normed_blocks), training, compression).work(NORMED, 3, 10)
+    net, compression = network(make=normed_blocks), Compression(update_bits=8)
+    light = LightFedSL(net, ONE_PASS, compression=compression).work(NORMED, 1, 10)
+    whole = FedAvg(net, ONE_PASS, compression).work(NORMED, 3, 10)
     assert light.uplink_bits == Affine(10 * 32 * 32 + 20 + 4 * 8 + 3 * 32 + 4 * 32, 18 * 8)
     assert light.downlink_bits == Affine(10 * 32 * 32 + 8 * 32, 18 * 32)
     assert whole.uplink_bits == Affine(15 * 8 + 8 * 32 + 12 * 32, 158 * 8)
@@ -119,8 +119,8 @@ def test_the_work_of_an_auxiliary_network_is_counted_by_hand():
 
 
 def test_the_work_of_fsl_sage_is_counted_by_hand():
-    """A step of an alignment is five such products a sample: scores; their way back to the smashed data, and by its two factors;
-    and of the scores once more by the weights."""
+    """A step of an alignment takes five products of 12 a sample: the scores; the estimate, from their gradient and weights; the
+    mismatch by these two factors; and from there, through the scores, by the weights once more."""
     algorithm = FSLSage(network(), auxiliaries(network()), ONE_PASS, every=2, align_every=5, align_steps=3, keep=7)
     assert algorithm.work(COUNTS, 1, 10) == Work(
         Affine(10 * 36, 10 * 1152), Affine(6 * 32 * 32 + 6 * 2 + 2 * 32, 18 * 32),
