@@ -72,7 +72,7 @@ def sgd_on_all_blocks(net, training, data, rounds):
     return params.values(whole)
 
 
-SEEN_WHOLE = REDUCE.keys() - {"epsl, share 0.4", "epsl, share 1"}       # a batch norm behind the cut sees batches, not parts of them
+SEEN_WHOLE = REDUCE.keys() - {"epsl, share 0.4", "epsl, share 1"}         # in parts, a batch has other statistics
 ONE_DEVICE = [(name, kind) for name in REDUCE for kind in NETWORKS if kind == "plain" or name in SEEN_WHOLE]
 
 
