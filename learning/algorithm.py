@@ -188,10 +188,14 @@ class Algorithm(Protocol):
         ...
 
 
-def taking_part(algorithm: Algorithm, shards: Sequence[Shard], plans: Plans) -> dict[int, float]:
-    """Share of the data of each device that takes part, by its number; nobody may ask for what the algorithm cannot do."""
-    if len(shards) != len(plans):
-        raise ValueError(f"every device has a plan, or None: got {len(shards)} shards and {len(plans)} plans")
+def taking_part(algorithm: Algorithm, held: Sequence[Any], shards: Sequence[Shard], plans: Plans) -> dict[int, float]:
+    """Share of the data of each device that takes part, by its number; nobody may ask for what the algorithm cannot do.
+
+    ``held`` is what the state holds of each device, so that its number of devices can be checked.
+    """
+    if not len(held) == len(shards) == len(plans):
+        raise ValueError(f"every device has data and a plan, or None: the state is of {len(held)} devices, "
+                         f"got {len(shards)} shards and {len(plans)} plans")
     for k, plan in enumerate(plans):
         if plan is not None and plan.cut not in algorithm.cuts():
             raise ValueError(f"device {k}: its cut must be one of {list(algorithm.cuts())} [blocks], got {plan.cut}")

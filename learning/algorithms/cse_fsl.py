@@ -77,7 +77,7 @@ class CSEFSL:
         return (state.model,)
 
     def step(self, state: CSEFSLState, shards: Sequence[Shard], plans: Plans, streams: Streams) -> tuple[CSEFSLState, Round]:
-        share, links = taking_part(self, shards, plans), [Link() for _ in shards]
+        share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
         server, fronts, guides = state.model, {}, {}
         of_client, of_guide, of_server = list(state.client), list(state.guide), state.server
         for k, plan in planned(plans, share):

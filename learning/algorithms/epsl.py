@@ -60,7 +60,7 @@ class EPSL:
         return PSL(self.net).models(state)
 
     def step(self, state: PSLState, shards: Sequence[Shard], plans: Plans, streams: Streams) -> tuple[PSLState, Round]:
-        share, links = taking_part(self, shards, plans), [Link() for _ in shards]
+        share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
         cuts = {plan.cut for _, plan in planned(plans, share)}
         if len(cuts) > 1:
             raise ValueError(f"EPSL aggregates at one cut: all devices must have the same, got {sorted(cuts)} [blocks]")

@@ -64,7 +64,7 @@ class FedAvg:
         return (state.model,)
 
     def step(self, state: FedAvgState, shards: Sequence[Shard], plans: Plans, streams: Streams) -> tuple[FedAvgState, Round]:
-        share, links = taking_part(self, shards, plans), [Link() for _ in shards]
+        share, links = taking_part(self, state.moments, shards, plans), [Link() for _ in shards]
         moments, updates, kept = list(state.moments), {}, {}
         for k, plan in planned(plans, share):
             draws, link = streams.draws(state.round, k), links[k]

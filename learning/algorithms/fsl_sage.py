@@ -97,7 +97,7 @@ class FSLSage:
         return (state.model,)
 
     def step(self, state: FSLSageState, shards: Sequence[Shard], plans: Plans, streams: Streams) -> tuple[FSLSageState, Round]:
-        share, links = taking_part(self, shards, plans), [Link() for _ in shards]
+        share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
         server, fronts, guides = state.model, {}, list(state.guides)
         of_client, of_server = list(state.client), state.server
         for k, plan in planned(plans, share):

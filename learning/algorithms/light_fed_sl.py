@@ -91,7 +91,7 @@ class LightFedSL:
 
     def step(self, state: LightFedSLState, shards: Sequence[Shard], plans: Plans,
              streams: Streams) -> tuple[LightFedSLState, Round]:
-        share, links = taking_part(self, shards, plans), [Link() for _ in shards]
+        share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
         draws = {k: streams.draws(state.round, k) for k in share}
         held = {k: self._fetch(state, k, plan, draws[k].compression, links[k]) for k, plan in planned(plans, share)}
         server, of_client, of_server = state.model, list(state.client), state.server

@@ -90,7 +90,7 @@ class Personalised:
 
     def step(self, state: PersonalisedState, shards: Sequence[Shard], plans: Plans,
              streams: Streams) -> tuple[PersonalisedState, Round]:
-        share, links = taking_part(self, shards, plans), [Link() for _ in shards]
+        share, links = taking_part(self, state.moments, shards, plans), [Link() for _ in shards]
         personal, moments, updates, kept = list(state.personal), list(state.moments), {}, {}
         common = params.front(state.model, self._shared)
         for k, plan in planned(plans, share):

@@ -60,7 +60,7 @@ class PSL:
         return tuple({**state.model, **held} for held in state.local)
 
     def step(self, state: PSLState, shards: Sequence[Shard], plans: Plans, streams: Streams) -> tuple[PSLState, Round]:
-        share, links = taking_part(self, shards, plans), [Link() for _ in shards]
+        share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
         server, of_client, of_server = state.model, list(state.client), state.server
         fronts = {k: client.fetch(server, state.local[k], plan.cut, links[k]) for k, plan in planned(plans, share)}
         for batches in self.training.in_step(shards, {k: streams.draws(state.round, k) for k in share}):

@@ -50,7 +50,7 @@ class SplitFedV1:
 
     def step(self, state: SplitFedV1State, shards: Sequence[Shard], plans: Plans,
              streams: Streams) -> tuple[SplitFedV1State, Round]:
-        share, links = taking_part(self, shards, plans), [Link() for _ in shards]
+        share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
         of_client, of_server, ends = list(state.client), list(state.server), {}
         for k, plan in planned(plans, share):
             link, front, back = links[k], params.front(state.model, plan.cut), params.back(state.model, plan.cut)

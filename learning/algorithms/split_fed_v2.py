@@ -49,7 +49,7 @@ class SplitFedV2:
 
     def step(self, state: SplitFedV2State, shards: Sequence[Shard], plans: Plans,
              streams: Streams) -> tuple[SplitFedV2State, Round]:
-        share, links = taking_part(self, shards, plans), [Link() for _ in shards]
+        share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
         of_client, of_server, server, fronts = list(state.client), state.server, state.model, {}
         for k, plan in planned(plans, streams.order(state.round, list(share))):
             link, front, back = links[k], params.front(state.model, plan.cut), params.back(server, plan.cut)

@@ -50,7 +50,7 @@ class SplitLearning:
 
     def step(self, state: SplitLearningState, shards: Sequence[Shard], plans: Plans,
              streams: Streams) -> tuple[SplitLearningState, Round]:
-        share, links = taking_part(self, shards, plans), [Link() for _ in shards]
+        share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
         model, of_client, of_server = state.model, list(state.client), state.server
         for k, plan in planned(plans, share):
             link, front, back = links[k], params.front(model, plan.cut), params.back(model, plan.cut)

@@ -205,7 +205,7 @@ def test_the_models_that_serve_are_whole(subject, rng):
 def test_what_an_algorithm_cannot_do_gets_a_sentence(subject, rng):
     algorithm, data = subject.algorithm(), shards(rng, *SIZES)
     by, state = decided(algorithm, 3), algorithm.init(3)
-    with pytest.raises(ValueError, match=r"every device has a plan, or None: got 3 shards and 2 plans"):
+    with pytest.raises(ValueError, match=r"the state is of 3 devices, got 3 shards and 2 plans"):
         algorithm.step(state, data, by[:2], Streams())
     for cut in {algorithm.cuts().stop, algorithm.cuts().start - 1} - {0}:
         with pytest.raises(ValueError, match=rf"device 1: its cut must be one of \[.*\] \[blocks\], got {cut}"):
