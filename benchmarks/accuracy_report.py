@@ -72,8 +72,8 @@ def picture(cells: pd.DataFrame, algorithms: Sequence[str], study: str, path: Pa
         for number, name in enumerate(algorithms):
             runs = cells[(cells["partition"] == part) & (cells["algorithm"] == name)]
             mean = runs.groupby("round")[["accuracy", "up_bytes", "down_bytes"]].mean()
-            axes.plot((mean["up_bytes"] + mean["down_bytes"]) / 1e6, mean["accuracy"], MARKERS[number], ls="-", ms=4, lw=1,
-                      color=COLOURS[number % len(COLOURS)], label=name)
+            axes.plot((mean["up_bytes"] + mean["down_bytes"]) / 1e6, mean["accuracy"], MARKERS[number], ms=4, lw=1,
+                      ls="--" if number >= len(COLOURS) else "-", color=COLOURS[number % len(COLOURS)], label=name)
         axes.set(xscale="log", xlabel="traffic of one device, up and down [MB]", title=f"{study}, {NAMES[part]}")
         axes.grid(alpha=0.3)
     panels[0][0].set_ylabel("test accuracy [1]")

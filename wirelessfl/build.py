@@ -85,11 +85,7 @@ def check(s: Scenario) -> Dataset:
     try:
         found = dataset(s)
         net = network(s, found)
-        runs = algorithm(s, net, found)
-        cuts(s, runs)
-        if isinstance(runs, SplitLearning):
-            raise SettingsError(f"training.algorithm: {s.training.algorithm} has one device on the air at a time, and decisions "
-                                "share the band among devices that send at once; splitfed-v2 is its parallel relative")
+        cuts(s, algorithm(s, net, found))
     except (OSError, ValueError) as error:
         raise SettingsError(str(error)) from None
     if len(found.y_train) < s.cell.devices:

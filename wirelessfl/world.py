@@ -12,6 +12,7 @@ from channels.cell import Cell, Placement
 from channels.rates import rate
 from channels.units import db_to_neper, dbm_to_watt
 from learning.algorithm import Algorithm, Shard, Streams
+from learning.algorithms.split_learning import SplitLearning
 from learning.calibrate import calibrate
 from learning.calibration import Calibration
 from learning.data import Dataset
@@ -21,7 +22,7 @@ from optim import bound
 from optim.costs import round_costs
 from optim.problem import Deadline
 from wirelessfl.build import BOUNDS, FADING, PARTITIONS, PATH_LOSS, algorithm, check, choose, cuts, network
-from wirelessfl.config import Scenario
+from wirelessfl.config import Scenario, SettingsError
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def world(s: Scenario, seed: int, found: Dataset | None = None) -> World:
 def measure(w: World) -> Calibration:
     """Run the pilot that measures the bound's constants."""
     s = w.scenario
+    _all_at_once(w)
     with one_thread():
         return calibrate(w.algorithm, w.net, w.shards, rounds=s.decision.pilot_rounds, cuts=w.cuts, batch=s.training.batch,
                          lr=s.training.lr, most_bias=s.decision.bias_max, seed=w.seeds["forecast"])
@@ -111,6 +113,7 @@ def constants(measured: Calibration, lr: float) -> bound.Constants:
 def problem(w: World, measured: Calibration, gain: NDArray, download: float = 1.0, upload: float = 1.0) -> Deadline:
     """The allocation problem of a round with power gains ``gain`` (..., K) [1]."""
     s = w.scenario
+    _all_at_once(w)
     c, d = s.cell, s.devices
     noise = dbm_to_watt(c.noise_dbm_per_hz + c.noise_figure_db)                              # [W/Hz]
     table = [[w.algorithm.work(w.profile, cut, len(shard), c.devices, download, upload) for cut in w.cuts] for shard in w.shards]
@@ -126,3 +129,9 @@ def problem(w: World, measured: Calibration, gain: NDArray, download: float = 1.
         band=np.array(1e6 * c.bandwidth_mhz), deadline=np.array(1e-3 * s.decision.deadline_ms or 1.0), pruning=pruning, noise=phi,
         prune_max=np.broadcast_to(limit, phi.shape),
         energy_budget=np.full(c.devices, 1e-3 * d.energy_budget_mj or np.inf))
+
+
+def _all_at_once(w: World) -> None:
+    if isinstance(w.algorithm, SplitLearning):
+        raise SettingsError(f"training.algorithm: {w.scenario.training.algorithm} has one device on the air at a time, and decisions "
+                            "share the band among devices that send at once; splitfed-v2 is its parallel relative")
