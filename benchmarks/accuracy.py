@@ -9,6 +9,7 @@ Data sets other than digits are looked for in the folder that WIRELESSFL_DATA na
 """
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -91,15 +92,12 @@ def declare(study: str) -> None:
 
 
 def missing(studies: list[str]) -> Iterator[tuple[str, str, str, int]]:
-    """Cells that are not in the tables yet, seed by seed."""
-    for study in studies:
-        path = FOLDER / f"{study}.csv"
-        done = set()
-        if path.exists():
-            table = pd.read_csv(path)
-            done = set(zip(table["partition"], table["algorithm"], table["seed"], strict=True))
-        yield from ((study, partition, algorithm, seed) for seed in SEEDS for partition in PARTITIONS for algorithm in ALGORITHMS
-                    if (partition, algorithm, seed) not in done)
+    """Cells that are not in the tables yet: all studies for the first seed, then for the next."""
+    tables = [(study, FOLDER / f"{study}.csv") for study in studies]
+    found = [pd.read_csv(path).assign(study=study) for study, path in tables if path.exists()]
+    done = {tuple(cell) for table in found for cell in table[["study", "partition", "algorithm", "seed"]].itertuples(index=False)}
+    every = itertools.product(SEEDS, studies, PARTITIONS, ALGORITHMS)
+    yield from (cell for seed, *rest in every if (cell := (*rest, seed)) not in done)
 
 
 def keep(cell: tuple[str, str, str, int], rows: list[dict]) -> None:

@@ -133,5 +133,5 @@ def problem(w: World, measured: Calibration, gain: NDArray, download: float = 1.
 
 def _all_at_once(w: World) -> None:
     if isinstance(w.algorithm, SplitLearning):
-        raise SettingsError(f"training.algorithm: {w.scenario.training.algorithm} has one device on the air at a time, and decisions "
-                            "share the band among devices that send at once; splitfed-v2 is its parallel relative")
+        raise SettingsError(f"training.algorithm: {w.scenario.training.algorithm} has one device on the air at a time, and "
+                            "decisions share the band among devices that send at once; splitfed-v2 is its parallel relative")
