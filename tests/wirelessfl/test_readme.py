@@ -8,7 +8,8 @@ README = Path(__file__).parents[2] / "README.md"
 
 def test_the_example_of_an_algorithm_on_its_own_runs(capsys):
     """The block that trains FSL-SAGE by hand, as it stands in the README."""
-    (example,) = [block for block in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL) if "algorithm.step" in block]
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    (example,) = [block for block in blocks if "algorithm.step" in block]
     found: dict = {}
     exec(example, found)
     assert found["scores"].accuracy > 0.3
