@@ -88,7 +88,7 @@ def declare(study: str) -> None:
         found = json.loads(path.read_text(encoding="utf-8"))
         if (FOLDER / f"{study}.csv").exists() and any(found.get(key) != value for key, value in wanted.items()):
             raise SystemExit(f"{study}.csv was made with other settings (see {path.name}): take it away, or restore them")
-    path.write_text(json.dumps({**wanted, "versions": versions(), "commit": commit()}, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps({**wanted, "versions": versions()}, indent=1) + "\n", encoding="utf-8")
 
 
 def missing(studies: list[str]) -> Iterator[tuple[str, str, str, int]]:
@@ -124,7 +124,8 @@ def run(study: str, partition: str, algorithm: str, seed: int) -> tuple[tuple[st
                 rows.append({"partition": partition, "algorithm": algorithm, "seed": seed, "round": number,
                              "accuracy": round(scores.accuracy, 5), "own_accuracy": round(scores.own_accuracy, 5),
                              "train_loss": round(float(np.nanmean(done.loss)), 5), "up_bytes": round(up),
-                             "down_bytes": round(down), "cpu_s": round(time.process_time() - start, 1)})
+                             "down_bytes": round(down), "cpu_s": round(time.process_time() - start, 1),
+                             "commit": (commit() or "unknown")[:9]})
     return (study, partition, algorithm, seed), rows
 
 

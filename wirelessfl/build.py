@@ -40,6 +40,7 @@ ALGORITHMS: dict[str, Any] = {
     "fedavg": FedAvg, "split-learning": SplitLearning, "splitfed-v1": SplitFedV1, "splitfed-v2": SplitFedV2, "psl": PSL,
     "epsl": EPSL, "cse-fsl": CSEFSL, "fsl-sage": FSLSage, "light-fedsl": LightFedSL, "personalised": Personalised,
 }
+ONE_CUT = (PSL, EPSL, CSEFSL, FSLSage)     # a block that moves would find nobody who kept it up to date, or no auxiliary network
 MODELS: dict[str, Callable[..., nn.Sequential]] = {
     "cnn": models.cnn, "mlp": models.mlp, "lenet": models.lenet, "vgg11": models.vgg11, "vgg16": models.vgg16,
     "vgg19": models.vgg19, "resnet18": models.resnet18, "resnet18-cifar": models.resnet18_cifar, "resnet50": models.resnet50,

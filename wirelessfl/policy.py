@@ -14,6 +14,7 @@ from optim.fastest import LONGEST, least_deadline
 from optim.problem import Deadline
 from optim.shares import equal_shares, solve_shares
 from optim.time_to_accuracy import time_to_accuracy, worth_of_progress
+from wirelessfl.build import ONE_CUT
 from wirelessfl.world import World, problem
 
 FORECASTS = 32      # channels on which the worth of progress, and the best common split, are found beforehand
@@ -99,13 +100,16 @@ class Decider:
 
 
 def prepare(policy: Policy, w: World, measured: Calibration) -> Decider:
-    """Find what a policy needs to know beforehand: the worth of progress, and the best common split if it has one."""
+    """Find what a policy needs to know beforehand: the worth of progress, and the best common split if it has one.
+
+    Algorithms whose cut cannot change during a run (``build.ONE_CUT``) have one common split under every policy.
+    """
     s = w.scenario
     gains = w.placement.draw(w.rng("forecast"), blocks=FORECASTS)
     spread = 1 / s.training.interval
     sampled = problem(w, measured, gains, spread, spread)
     plain = Decider(policy, s.decision.exponent, 1e-3 * s.decision.deadline_ms)
-    if policy.splits:
+    if policy.splits and not isinstance(w.algorithm, ONE_CUT):
         tries = [plain]
     elif s.decision.fixed_split:
         tries = [replace(plain, option=w.cuts.index(s.decision.fixed_split))]
