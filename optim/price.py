@@ -124,7 +124,10 @@ class Bracket(NamedTuple):
     def done(self, rtol: float, bound: bool) -> tuple[NDArray, NDArray, NDArray]:
         """Rows that are closed; rows in which a device changes its option; where the tangents of the dual meet."""
         xp, below, above = namespace(self.low), self.below, self.above
-        fits = (self.high < xp.inf) & (above.excess >= -rtol) | (self.high - self.low <= 1e-14)
+        spent = above.excess >= -rtol
+        if bound:                                    # the band that is left over is worth no more than the tolerance either
+            spent = spent & (above.dual > -xp.inf) & (-above.price * above.slope <= rtol * xp.maximum(xp.abs(above.dual), 1e-2))
+        fits = (self.high < xp.inf) & spent | (self.high - self.low <= 1e-14)
         kinked = self.both & xp.any(below.option != above.option, axis=-1)
         if not bound and not bool(xp.any(kinked)):
             return fits, kinked, self.low
@@ -162,11 +165,17 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
     """Search one block of R rows, (R, K, O) or (K, O); rows that are done drop out once they are half of those that are left."""
     xp, whole = namespace(price), price.shape[0] == 1 and problem.shape[-2] > MANY and problem.shape[-1] > 1
     market = Market.of(problem, rough=whole)
-    known = price > 0
-    if not bool(xp.all(known)):
-        guess = market.guess()
-        price = xp.where(known, price, xp.where((guess > 0) & (guess < xp.inf), guess, 1 / market.band))
-    bracket, feasible = Bracket.at(market.at(price, known)), price == price
+    known, fits = price > 0, price < 0
+    if not whole and market.ample():
+        free = market.free()
+        fits = free.excess <= 0
+    if bool(xp.all(fits)):
+        bracket = Bracket.at(free)
+    else:
+        glided = price if whole else market.glide(price)
+        price = xp.where(fits, 0.0, xp.where((glided > 0) & (glided < xp.inf), glided, 1 / market.band))
+        bracket = Bracket.at(market.at(price, known | (not whole)))
+    feasible = price == price
     left, out, order = xp.arange(price.shape[0]), [], None
     for step in range(MOST_STEPS):
         done, kinked, meet = bracket.done(rtol, bound)
