@@ -123,13 +123,15 @@ class Curves:
             depth=depth, band=now.band - now.slide * step, give=xp.where(stuck, 0.0, now.slide / now.steep),
             ratio=xp.where((depth == self.shallow) & ~self.pole, self.low, ratio))       # the exponential misses it by its rounding
 
-    def follow(self, level: NDArray) -> float:
-        """One of Newton's steps towards the answer to log(lambda) = ``level``, (N,) or (1,), and how far the longest went."""
+    def follow(self, level: NDArray, close: float) -> float:
+        """One of Newton's steps towards the answer to log(lambda) = ``level``, (N,) or (1,), and the share of them that went
+        farther than ``close``."""
         xp, (low, high), now = self.xp, self._range(level), self.first()
         depth = xp.minimum(xp.maximum(now.depth - (level + now.pull) / now.steep, low), high)
         found = self.look(depth)
         self.last = found._replace(give=found.slide / found.steep * ((depth > low) & (depth < high)))
-        return float(xp.max(xp.abs(depth - now.depth)))
+        far: float = xp.count_nonzero(~(xp.abs(depth - now.depth) <= close)) / depth.shape[0]
+        return far
 
     def first(self) -> Answer:
         """Where the last price left off, or somewhere to begin."""

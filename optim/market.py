@@ -20,7 +20,7 @@ LADDER = ((1e-2, 1e-2), (1e-5, 1e-5), (EXACT, 0.0))     # tolerances of F, and f
 BLUR = 2.0           # an answer with so small an error of F is exact at a log(price) so near, and its option with it
 NEARLY = 1e-3        # excess of the demand down to which rough answers do
 FARTHEST = 6.0       # step of log(price) that a glide may take
-GLIDES, CLOSE = 8, 3e-4     # steps of a glide, and the change of depths after which its error is no more than rounding
+GLIDES, CLOSE, FEW = 8, 3e-4, 1 / 64     # steps of a glide; it ends when but few depths move by so much: squared, it is rounding
 
 
 class Point(NamedTuple):
@@ -171,9 +171,9 @@ class Market:
         if not bool(xp.all(known)):
             level = xp.where(known, level, self._tangents(-xp.log(self.band)))
         for _ in range(GLIDES):
-            far = max([block.curves.follow(block.each(level)) for block in self.blocks])
+            far = max([block.curves.follow(block.each(level), close) for block in self.blocks])
             level = self._tangents(level)
-            if not far > close:
+            if far < FEW:
                 break
         return xp.exp(level)
 

@@ -40,6 +40,10 @@ class Search:
     closed: NDArray           # whether the search came to its end
     steps: int
 
+    def change(self, change: Callable[[NDArray], NDArray]) -> "Search":
+        """With its arrays changed."""
+        return replace(self, **{name: change(v) for name, v in vars(self).items() if name != "steps"})
+
     def better(self, rival: "Search", option: NDArray) -> "Search":
         """Row by row the one that loses less progress; ``rival`` had its options fixed to ``option``."""
         xp, wins = namespace(self.price), rival.objective < self.objective
@@ -185,7 +189,7 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
         if bool(xp.all(done)) or 2 * int(xp.count_nonzero(done)) > done.shape[0]:
             bracket = bracket if order is None else bracket.reordered(xp.argsort(order))
             here, rest = xp.nonzero(done)[0], xp.nonzero(~done)[0]
-            out.append((left[here], bracket.rows(here), feasible[here], done[here], step))
+            out.append((left[here], _result(bracket, feasible, done, step).change(lambda v: v[here])))
             if not rest.shape[0]:
                 break
             market, bracket, left, feasible = market.rows(rest), bracket.rows(rest), left[rest], feasible[rest]
@@ -197,9 +201,9 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
             market, order = market.split(bracket.point, bracket.below, bracket.above)
             bracket, whole = bracket.reordered(order), False
     else:
-        out.append((left, bracket, feasible, done, MOST_STEPS))
+        out.append((left, _result(bracket, feasible, done, MOST_STEPS)))
     rank = xp.argsort(xp.concat([each[0] for each in out]))
-    return _joined([_result(*each[1:]) for each in out], lambda v: v[rank])
+    return _joined([found for _, found in out], lambda v: v[rank])
 
 
 def _result(bracket: Bracket, feasible: NDArray, closed: NDArray, steps: int) -> Search:
