@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 from channels.arrays import float_arrays
 
 LN2 = float(np.log(2.0))
-_START = 0.51289748, 0.09043303, 0.18098986     # 1 + a r + b r^2 over 1 + c r, fitted to the least largest error
 _LEAST, _MOST = 1e-300, 1 - 1e-15           # crowding beyond which a double cannot tell the root from its limit
 
 
@@ -42,23 +41,22 @@ def snr_within(xp: Any, a: NDArray) -> NDArray:
     r"""The root of (2) for crowding within [1e-300, 1 - 1e-15], by arrays of the namespace ``xp``.
 
     In textbooks x = -W_{-1}(-a e^{-a}) / a - 1, but the Lambert function stands on its branch point in deep fades, so (2)
-    is solved as it is. With z = a (1 + x) it reads z - ln z = a - ln a: z - 1 over its first term at z = 1 is a rational
-    function to 2.3e-4, up to the largest z that a double allows; one step of Halley's on (2) itself, where small x does
-    not cancel, does the rest. Closer to the limit x = 2d + 8d^2/3 + ..., d = 1 - a.
+    is solved as it is. With z = a (1 + x) it reads z - ln z = a - ln a: one step of Halley's from the series at z = 1,
+    then one more on (2) itself, where small x does not cancel. Closer to the limit x = 2d + 8d^2/3 + ..., d = 1 - a.
     """
     left = 1 - a
-    root = xp.log(a)
-    root += left                                        # minus (z - ln z - 1) at the root
-    root *= -2
-    root = xp.sqrt(root)
-    y = root * _START[1]                                # z - 1
-    y += _START[0]
-    y *= root
+    excess = xp.log(a)
+    excess += left                                      # minus (z - ln z - 1) at the root
+    root = xp.sqrt(-2 * excess)
+    y = root * (5 / 12)                                 # z - 1
     y += 1
     y *= root
-    root *= _START[2]
-    root += 1
-    y /= root
+    z = 1 + y
+    miss = y - xp.log1p(y)
+    miss += excess
+    slope = y / z
+    slope -= miss / (2 * y * z)
+    y -= miss / slope
     y += left
     x = xp.where(left < 1e-4, left * (2 + left * (8 / 3)), y / a)
     part = 1 / (1 + x)

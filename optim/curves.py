@@ -96,11 +96,10 @@ class Curves:
         part.last = None if self.last is None else Answer(*(v[index] for v in self.last))
         return part
 
-    def answer(self, level: NDArray, tolerance: float = EXACT, *, least: int = 1) -> Answer:
+    def answer(self, level: NDArray, tolerance: float = EXACT) -> Answer:
         """Solve (1) at log(lambda) = ``level``, (N,) or (1,), to the ``tolerance`` on F, from the answer to the last price on.
 
-        With at ``least`` so many of Newton's steps, and then one more along the tangents: its error is the square of the
-        tolerance, and it costs no further look.
+        The last of Newton's steps goes along the tangents: its error is the square of the tolerance, and it needs no look.
         """
         xp, (low, high) = self.xp, self._range(level)
         now = self.first()
@@ -109,7 +108,7 @@ class Curves:
             following = xp.minimum(xp.maximum(now.depth - miss / now.steep, low), high)
             left = (xp.abs(miss) > tolerance) & (following != now.depth)
             count = int(xp.count_nonzero(left))
-            if not count and step >= least:
+            if not count:
                 break
             if step == STEPS or 0 < FEW * count < left.shape[0] > LONG:
                 now = self._finished(now, xp.nonzero(left)[0], level, tolerance)
@@ -121,7 +120,7 @@ class Curves:
         ratio = now.ratio + (now.ratio - self.origin) * step
         return now._replace(
             depth=depth, band=now.band - now.slide * step, give=xp.where(stuck, 0.0, now.slide / now.steep),
-            ratio=xp.where((depth == self.shallow) & ~self.pole, self.low, ratio))       # the exponential misses it by its rounding
+            ratio=xp.where((depth == self.shallow) & ~self.pole, self.low, ratio))       # the exponential misses it by rounding
 
     def follow(self, level: NDArray, close: float) -> float:
         """One of Newton's steps towards the answer to log(lambda) = ``level``, (N,) or (1,), and the share of them that went

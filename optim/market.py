@@ -65,8 +65,9 @@ class Block(NamedTuple):
             cost = xp.reshape(curves.loss(now.ratio) + xp.exp(self.each(level)) * now.band, self.shape)
             cheapest = xp.reshape(cost <= xp.min(cost, axis=0), (-1,))
             amounts = [xp.where(cheapest, v, 0.0) for v in amounts]
-        ones = xp.ones(self.shape[2], dtype=xp.float64)
-        return tuple(xp.sum(xp.reshape(v, self.shape) @ ones, axis=0) for v in amounts)
+        ones = xp.ones_like(now.band[:self.shape[2]])
+        sums = [xp.reshape(v, self.shape) @ ones for v in amounts]           # quicker than the sums of many short rows
+        return tuple(v[0] if self.shape[0] == 1 else xp.sum(v, axis=0) for v in sums)
 
     def chosen(self, price: NDArray, answer: Answer) -> tuple[NDArray, ...]:
         """The cheapest option of each device (R, K), and what it gets there; of equals the one that asks for least."""
@@ -152,16 +153,16 @@ class Market:
             self.rough = bool(xp.all(xp.abs(point.excess) > NEARLY))
             if self.rough:
                 return point._replace(dual=0.0 * price - np.inf, blur=0.0 * price + BLUR * ROUGH)
-        for number, (tolerance, enough) in enumerate(LADDER[-1:] if bool(xp.all(sure)) else LADDER):
-            point = self._sum(price, tolerance, least=0)
+        for tolerance, enough in LADDER[-1:] if bool(xp.all(sure)) else LADDER:
+            point = self._sum(price, tolerance)
             far = (xp.abs(point.excess) > enough) & ~sure
             if bool(xp.all(far)):
                 break
         rough = far if enough > 0 else sure & ~sure
         return point._replace(dual=xp.where(rough, -np.inf, point.dual), blur=xp.where(rough, BLUR * tolerance, 0.0))
 
-    def glide(self, price: NDArray) -> NDArray:
-        """Prices (R,) close to the root, from those given, or from nothing where they are 0.
+    def glide(self, price: NDArray, share: float) -> NDArray:
+        """Prices (R,) close to where a ``share`` of the band is asked for, from those given, or from nothing where they are 0.
 
         Newton's steps of prices and depths together, a look for each: what the devices ask for along their tangents is the
         band. Errors fall as their squares once they are small, but nothing guards them: the search looks at what is found.
@@ -169,19 +170,19 @@ class Market:
         xp, level = self.xp, self.xp.log(price)
         known, close = price > 0, CLOSE if self.blocks[0].shape[0] == 1 else NEARLY
         if not bool(xp.all(known)):
-            level = xp.where(known, level, self._tangents(-xp.log(self.band)))
+            level = xp.where(known, level, self._tangents(-xp.log(self.band), share))
         for _ in range(GLIDES):
             far = max([block.curves.follow(block.each(level), close) for block in self.blocks])
-            level = self._tangents(level)
+            level = self._tangents(level, share)
             if far < FEW:
                 break
         return xp.exp(level)
 
-    def _tangents(self, level: NDArray) -> NDArray:
-        """The log(price) (R,) at which the tangents of the demand, at the last depths, meet the band."""
+    def _tangents(self, level: NDArray, share: float) -> NDArray:
+        """The log(price) (R,) at which the tangents of the demand, at the last depths, meet a ``share`` of the band."""
         xp, parts = self.xp, [block.tangent(level) for block in self.blocks]
         demand, give, pull = (sum(part[which] for part in parts) for which in range(3))
-        move = xp.log(demand / self.band) * demand / give
+        move = xp.log(demand / (share * self.band)) * demand / give
         met = -pull / give - xp.minimum(xp.maximum(move, -FARTHEST), FARTHEST)
         return xp.where(xp.isfinite(met), met, level)
 
@@ -207,9 +208,10 @@ class Market:
         fits: NDArray = need <= self.band
         return fits
 
-    def _sum(self, price: NDArray, tolerance: float, least: int = 1) -> Point:
+    def _sum(self, price: NDArray, tolerance: float) -> Point:
         level = self.xp.log(price)
-        return self._point(price, [block.chosen(price, block.curves.answer(block.each(level), tolerance, least=least)) for block in self.blocks])
+        answers = [block.curves.answer(block.each(level), tolerance) for block in self.blocks]
+        return self._point(price, [block.chosen(price, found) for block, found in zip(self.blocks, answers, strict=True)])
 
     def _point(self, price: NDArray, parts: list[tuple[NDArray, ...]]) -> Point:
         xp = self.xp

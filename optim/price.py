@@ -6,6 +6,7 @@ two meet exactly at its kink. A bracket guards both.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,10 +40,6 @@ class Search:
     objective: NDArray        # inf where nothing is feasible
     closed: NDArray           # whether the search came to its end
     steps: int
-
-    def change(self, change: Callable[[NDArray], NDArray]) -> "Search":
-        """With its arrays changed."""
-        return replace(self, **{name: change(v) for name, v in vars(self).items() if name != "steps"})
 
     def better(self, rival: "Search", option: NDArray) -> "Search":
         """Row by row the one that loses less progress; ``rival`` had its options fixed to ``option``."""
@@ -176,7 +173,7 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
     if bool(xp.all(fits)):
         bracket = Bracket.at(free)
     else:
-        glided = price if whole else market.glide(price)
+        glided = price if whole else market.glide(price, 1 - 0.5 * rtol)
         price = xp.where(fits, 0.0, xp.where((glided > 0) & (glided < xp.inf), glided, 1 / market.band))
         bracket = Bracket.at(market.at(price, known | (not whole)))
     feasible = price == price
@@ -188,10 +185,12 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
         done = done | ~feasible | (bracket.high == -xp.inf)
         if bool(xp.all(done)) or 2 * int(xp.count_nonzero(done)) > done.shape[0]:
             bracket = bracket if order is None else bracket.reordered(xp.argsort(order))
-            here, rest = xp.nonzero(done)[0], xp.nonzero(~done)[0]
-            out.append((left[here], _result(bracket, feasible, done, step).change(lambda v: v[here])))
-            if not rest.shape[0]:
+            found = _result(bracket, feasible, done, step)
+            if bool(xp.all(done)):
+                out.append((left, found))
                 break
+            here, rest = xp.nonzero(done)[0], xp.nonzero(~done)[0]
+            out.append((left[here], _joined([found], itemgetter(here))))
             market, bracket, left, feasible = market.rows(rest), bracket.rows(rest), left[rest], feasible[rest]
             done, kinked, meet = done[rest], kinked[rest], meet[rest]
         bracket, price = bracket.trial(rtol, kinked, meet, step)
@@ -202,8 +201,10 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
             bracket, whole = bracket.reordered(order), False
     else:
         out.append((left, _result(bracket, feasible, done, MOST_STEPS)))
+    if len(out) == 1:
+        return out[0][1]
     rank = xp.argsort(xp.concat([each[0] for each in out]))
-    return _joined([found for _, found in out], lambda v: v[rank])
+    return _joined([found for _, found in out], itemgetter(rank))
 
 
 def _result(bracket: Bracket, feasible: NDArray, closed: NDArray, steps: int) -> Search:
