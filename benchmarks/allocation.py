@@ -126,7 +126,8 @@ def main() -> None:
     print(frame.to_string(index=False, float_format="{:.3g}".format))
     print(json.dumps({
         "single_speedup": round(single, 1), "scarce_speedup": round(scarce, 1), "batch_speedup": round(speedup),
-        "million_over_log1p": round(table[-1][-1]), "exponent": round(exponent, 3), "max_rel_gap": grades.gap, "max_kkt_residual": grades.kkt,
+        "million_over_log1p": round(table[-1][-1]), "exponent": round(exponent, 3),
+        "max_rel_gap": grades.gap, "max_kkt_residual": grades.kkt,
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)}))
 
 
