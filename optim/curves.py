@@ -24,7 +24,7 @@ from optim.problem import Deadline
 POLE = 1e-16                    # share of the range that counts as the pole
 LEAST_RATIO = 1e-30             # added to a ratio where a cost is asked for its slope
 STEEP, SMOOTH = 4.6, 0.1        # where log c' rises by less over the range, the origin lies so much of the range below it
-EXACT, NOISE, ROUGH = 1e-9, 1e-8, 1e-4      # tolerances of F; its errors enter the demand as they are, and costs squared
+EXACT, NOISE, ROUGH = 1e-7, 1e-7, 1e-4      # tolerances of F before the last step, along the tangents, which squares them
 START = -0.3                    # depth to begin with
 STEPS = 6                       # Newton's steps before a bracket guards them and the tolerance loosens
 FEW, LONG = 8, 4096             # less than one in so many that are left over of so many are gone on with alone
@@ -96,11 +96,10 @@ class Curves:
         part.last = None if self.last is None else Answer(*(v[index] for v in self.last))
         return part
 
-    def answer(self, level: NDArray, tolerance: float = EXACT, *, least: int = 1) -> Answer:
+    def answer(self, level: NDArray, tolerance: float = EXACT) -> Answer:
         """Solve (1) at log(lambda) = ``level``, (N,) or (1,), to the ``tolerance`` on F, from the answer to the last price on.
 
-        With at ``least`` so many of Newton's steps: after one, an answer that was exact follows a price that moves by less than
-        the tolerance.
+        The last of Newton's steps goes along the tangents: its error is the square of the tolerance, and it needs no look.
         """
         xp, (low, high) = self.xp, self._range(level)
         now = self.first()
@@ -109,22 +108,35 @@ class Curves:
             following = xp.minimum(xp.maximum(now.depth - miss / now.steep, low), high)
             left = (xp.abs(miss) > tolerance) & (following != now.depth)
             count = int(xp.count_nonzero(left))
-            if not count and step >= least:
+            if not count:
                 break
             if step == STEPS or 0 < FEW * count < left.shape[0] > LONG:
                 now = self._finished(now, xp.nonzero(left)[0], level, tolerance)
                 break
             now = self.look(following)
-        lowest, stuck = now.depth == self.shallow, (now.depth <= low) | (now.depth >= high)
-        self.last = now = now._replace(
-            ratio=xp.where(lowest & ~self.pole, self.low, now.ratio),        # the exponential misses it by its rounding
-            give=xp.where(stuck, 0.0, now.slide / now.steep))
-        return now
+        self.last = now
+        depth = xp.minimum(xp.maximum(now.depth - (level + now.pull) / now.steep, low), high)
+        step, stuck = depth - now.depth, (depth <= low) | (depth >= high)
+        ratio = now.ratio + (now.ratio - self.origin) * step
+        return now._replace(
+            depth=depth, band=now.band - now.slide * step, give=xp.where(stuck, 0.0, now.slide / now.steep),
+            ratio=xp.where((depth == self.shallow) & ~self.pole, self.low, ratio))       # the exponential misses it by rounding
+
+    def follow(self, level: NDArray, close: float) -> float:
+        """One of Newton's steps towards the answer to log(lambda) = ``level``, (N,) or (1,), and the share of them that went
+        farther than ``close``."""
+        xp, (low, high), now = self.xp, self._range(level), self.first()
+        depth = xp.minimum(xp.maximum(now.depth - (level + now.pull) / now.steep, low), high)
+        found = self.look(depth)
+        self.last = found._replace(give=found.slide / found.steep * ((depth > low) & (depth < high)))
+        far: float = xp.count_nonzero(~(xp.abs(depth - now.depth) <= close)) / depth.shape[0]
+        return far
 
     def first(self) -> Answer:
         """Where the last price left off, or somewhere to begin."""
         if self.last is None:
-            self.last = self.look(self.xp.maximum(self.shallow, 0.0 * self.shallow + START))
+            found = self.look(self.xp.maximum(self.shallow, 0.0 * self.shallow + START))
+            self.last = found._replace(give=found.slide / found.steep)
         return self.last
 
     def end(self, share: float) -> Answer:

@@ -19,7 +19,8 @@ TIE = 1e-14          # relative difference of costs that are equal
 LADDER = ((1e-2, 1e-2), (1e-5, 1e-5), (EXACT, 0.0))     # tolerances of F, and from which excess of the demand on they do
 BLUR = 2.0           # an answer with so small an error of F is exact at a log(price) so near, and its option with it
 NEARLY = 1e-3        # excess of the demand down to which rough answers do
-FARTHEST = 3.0       # step of log(price) that a guess may take
+FARTHEST = 6.0       # step of log(price) that a glide may take
+GLIDES, CLOSE, FEW = 8, 3e-4, 1 / 64     # steps of a glide; it ends when but few depths move by so much: squared, it is rounding
 
 
 class Point(NamedTuple):
@@ -48,13 +49,25 @@ class Block(NamedTuple):
     shape: tuple[int, int, int]
     name: NDArray | None = None      # (K,) the only option that is left, where O = 1
 
-    def answer(self, price: NDArray, tolerance: float, least: int) -> Answer:
-        """What the options answer to prices (R,)."""
-        xp, (_, rows, devices) = namespace(price), self.shape
-        level = xp.log(price)
-        if rows > 1:
-            level = xp.reshape(xp.broadcast_to(level[None, :, None], (self.shape[0], rows, devices)), (-1,))
-        return self.curves.answer(level, tolerance, least=least)
+    def each(self, level: NDArray) -> NDArray:
+        """The log(price) (R,) of each entry, (N,) or (1,)."""
+        xp, (options, rows, devices) = namespace(level), self.shape
+        return level if rows == 1 else xp.reshape(xp.broadcast_to(level[None, :, None], (options, rows, devices)), (-1,))
+
+    def tangent(self, level: NDArray) -> tuple[NDArray, ...]:
+        """Demand (R,) at the last depths, its derivative in log(price), and the mean of F without it, times that.
+
+        Of the options that are cheapest at those depths.
+        """
+        xp, curves, now = namespace(level), self.curves, self.curves.first()
+        amounts = [now.band, now.give, now.give * now.pull]
+        if self.shape[0] > 1:
+            cost = xp.reshape(curves.loss(now.ratio) + xp.exp(self.each(level)) * now.band, self.shape)
+            cheapest = xp.reshape(cost <= xp.min(cost, axis=0), (-1,))
+            amounts = [xp.where(cheapest, v, 0.0) for v in amounts]
+        ones = xp.ones_like(now.band[:self.shape[2]])
+        sums = [xp.reshape(v, self.shape) @ ones for v in amounts]           # quicker than the sums of many short rows
+        return tuple(v[0] if self.shape[0] == 1 else xp.sum(v, axis=0) for v in sums)
 
     def chosen(self, price: NDArray, answer: Answer) -> tuple[NDArray, ...]:
         """The cheapest option of each device (R, K), and what it gets there; of equals the one that asks for least."""
@@ -140,25 +153,46 @@ class Market:
             self.rough = bool(xp.all(xp.abs(point.excess) > NEARLY))
             if self.rough:
                 return point._replace(dual=0.0 * price - np.inf, blur=0.0 * price + BLUR * ROUGH)
-        for number, (tolerance, enough) in enumerate(LADDER[-1:] if bool(xp.all(sure)) else LADDER):
-            point = self._sum(price, tolerance, least=int(number == 0))
+        for tolerance, enough in LADDER[-1:] if bool(xp.all(sure)) else LADDER:
+            point = self._sum(price, tolerance)
             far = (xp.abs(point.excess) > enough) & ~sure
             if bool(xp.all(far)):
                 break
         rough = far if enough > 0 else sure & ~sure
         return point._replace(dual=xp.where(rough, -np.inf, point.dual), blur=xp.where(rough, BLUR * tolerance, 0.0))
 
-    def guess(self) -> NDArray:
-        """A price (R,) to begin with: a step of Newton's from equal depths, each the answer to a price of its own."""
-        xp, demand, give, pull = self.xp, 0.0 * self.band, 0.0 * self.band, 0.0 * self.band
+    def glide(self, price: NDArray, share: float) -> NDArray:
+        """Prices (R,) close to where a ``share`` of the band is asked for, from those given, or from nothing where they are 0.
+
+        Newton's steps of prices and depths together, a look for each: what the devices ask for along their tangents is the
+        band. Errors fall as their squares once they are small, but nothing guards them: the search looks at what is found.
+        """
+        xp, level = self.xp, self.xp.log(price)
+        known, close = price > 0, CLOSE if self.blocks[0].shape[0] == 1 else NEARLY
+        if not bool(xp.all(known)):
+            level = xp.where(known, level, self._tangents(-xp.log(self.band), share))
+        for _ in range(GLIDES):
+            far = max([block.curves.follow(block.each(level), close) for block in self.blocks])
+            level = self._tangents(level, share)
+            if far < FEW:
+                break
+        return xp.exp(level)
+
+    def _tangents(self, level: NDArray, share: float) -> NDArray:
+        """The log(price) (R,) at which the tangents of the demand, at the last depths, meet a ``share`` of the band."""
+        xp, parts = self.xp, [block.tangent(level) for block in self.blocks]
+        demand, give, pull = (sum(part[which] for part in parts) for which in range(3))
+        move = xp.log(demand / (share * self.band)) * demand / give
+        met = -pull / give - xp.minimum(xp.maximum(move, -FARTHEST), FARTHEST)
+        return xp.where(xp.isfinite(met), met, level)
+
+    def ample(self) -> bool:
+        """Whether, by the tangents to their first depths, there is a row whose devices may not need the whole band."""
+        xp, need = self.xp, 0.0 * self.band
         for block in self.blocks:
             first = block.curves.first()
-            weight = xp.where(block.curves.possible, first.slide / first.steep, 0.0)
-            band = xp.where(block.curves.possible, first.band, 0.0)
-            demand, give, pull = (total + xp.sum(xp.reshape(v, block.shape), axis=(0, 2)) for total, v in (
-                (demand, band / block.shape[0]), (give, weight), (pull, weight * first.pull)))
-        move = xp.log(demand / self.band) * demand * self.blocks[0].shape[0] / give
-        return xp.exp(-pull / give - xp.clip(move, -FARTHEST, FARTHEST))
+            need = need + xp.sum(xp.min(xp.reshape(first.band + first.slide, block.shape), axis=0), axis=-1)
+        return bool(xp.any(need <= self.band))
 
     def free(self) -> Point:
         """The market where the band costs nothing."""
@@ -174,8 +208,10 @@ class Market:
         fits: NDArray = need <= self.band
         return fits
 
-    def _sum(self, price: NDArray, tolerance: float, least: int = 1) -> Point:
-        return self._point(price, [block.chosen(price, block.answer(price, tolerance, least)) for block in self.blocks])
+    def _sum(self, price: NDArray, tolerance: float) -> Point:
+        level = self.xp.log(price)
+        answers = [block.curves.answer(block.each(level), tolerance) for block in self.blocks]
+        return self._point(price, [block.chosen(price, found) for block, found in zip(self.blocks, answers, strict=True)])
 
     def _point(self, price: NDArray, parts: list[tuple[NDArray, ...]]) -> Point:
         xp = self.xp

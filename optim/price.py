@@ -6,6 +6,7 @@ two meet exactly at its kink. A bracket guards both.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,7 +125,10 @@ class Bracket(NamedTuple):
     def done(self, rtol: float, bound: bool) -> tuple[NDArray, NDArray, NDArray]:
         """Rows that are closed; rows in which a device changes its option; where the tangents of the dual meet."""
         xp, below, above = namespace(self.low), self.below, self.above
-        fits = (self.high < xp.inf) & (above.excess >= -rtol) | (self.high - self.low <= 1e-14)
+        spent = above.excess >= -rtol
+        if bound:                                    # the band that is left over is worth no more than the tolerance either
+            spent = spent & (above.dual > -xp.inf) & (-above.price * above.slope <= rtol * xp.maximum(xp.abs(above.dual), 1e-2))
+        fits = (self.high < xp.inf) & spent | (self.high - self.low <= 1e-14)
         kinked = self.both & xp.any(below.option != above.option, axis=-1)
         if not bound and not bool(xp.any(kinked)):
             return fits, kinked, self.low
@@ -162,11 +166,17 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
     """Search one block of R rows, (R, K, O) or (K, O); rows that are done drop out once they are half of those that are left."""
     xp, whole = namespace(price), price.shape[0] == 1 and problem.shape[-2] > MANY and problem.shape[-1] > 1
     market = Market.of(problem, rough=whole)
-    known = price > 0
-    if not bool(xp.all(known)):
-        guess = market.guess()
-        price = xp.where(known, price, xp.where((guess > 0) & (guess < xp.inf), guess, 1 / market.band))
-    bracket, feasible = Bracket.at(market.at(price, known)), price == price
+    known, fits = price > 0, price < 0
+    if not whole and market.ample():
+        free = market.free()
+        fits = free.excess <= 0
+    if bool(xp.all(fits)):
+        bracket = Bracket.at(free)
+    else:
+        glided = price if whole else market.glide(price, 1 - 0.5 * rtol)
+        price = xp.where(fits, 0.0, xp.where((glided > 0) & (glided < xp.inf), glided, 1 / market.band))
+        bracket = Bracket.at(market.at(price, known | (not whole)))
+    feasible = price == price
     left, out, order = xp.arange(price.shape[0]), [], None
     for step in range(MOST_STEPS):
         done, kinked, meet = bracket.done(rtol, bound)
@@ -175,10 +185,12 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
         done = done | ~feasible | (bracket.high == -xp.inf)
         if bool(xp.all(done)) or 2 * int(xp.count_nonzero(done)) > done.shape[0]:
             bracket = bracket if order is None else bracket.reordered(xp.argsort(order))
-            here, rest = xp.nonzero(done)[0], xp.nonzero(~done)[0]
-            out.append((left[here], bracket.rows(here), feasible[here], done[here], step))
-            if not rest.shape[0]:
+            found = _result(bracket, feasible, done, step)
+            if bool(xp.all(done)):
+                out.append((left, found))
                 break
+            here, rest = xp.nonzero(done)[0], xp.nonzero(~done)[0]
+            out.append((left[here], _joined([found], itemgetter(here))))
             market, bracket, left, feasible = market.rows(rest), bracket.rows(rest), left[rest], feasible[rest]
             done, kinked, meet = done[rest], kinked[rest], meet[rest]
         bracket, price = bracket.trial(rtol, kinked, meet, step)
@@ -188,9 +200,11 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
             market, order = market.split(bracket.point, bracket.below, bracket.above)
             bracket, whole = bracket.reordered(order), False
     else:
-        out.append((left, bracket, feasible, done, MOST_STEPS))
+        out.append((left, _result(bracket, feasible, done, MOST_STEPS)))
+    if len(out) == 1:
+        return out[0][1]
     rank = xp.argsort(xp.concat([each[0] for each in out]))
-    return _joined([_result(*each[1:]) for each in out], lambda v: v[rank])
+    return _joined([found for _, found in out], itemgetter(rank))
 
 
 def _result(bracket: Bracket, feasible: NDArray, closed: NDArray, steps: int) -> Search:

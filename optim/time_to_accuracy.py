@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from array_api_compat import device
 from numpy.typing import ArrayLike, NDArray
 
 from channels.arrays import namespace, to_numpy
@@ -74,18 +75,26 @@ def worth_of_progress(problems: Deadline, *, exponent: float = 1.0, shares: Any 
     """mu of (2) [s] from a batch of sampled channels, (S, K) gains; also the mean time that a full round's progress takes."""
     xp, (low, high) = namespace(problems.gain), _range(problems, shares)
     usable = xp.isfinite(low)
-    grid = _grid(xp.where(usable, low, 1.0), xp.where(usable, high, 1.0))                              # (J, S)
-    loss, _ = _loss(replace(problems, deadline=grid), shares)
-    grid, progress = (to_numpy(v)[:, to_numpy(usable)] for v in (grid, _progress(loss, exponent)))
-    if not (progress > 0).any():
-        return float("inf")
-    mu = float(np.min(np.where(progress > 0, grid, np.inf) / np.maximum(progress, 1e-12)))
+    grid, mu = _grid(xp.where(usable, low, 1.0), xp.where(usable, high, 1.0)), float("inf")            # (J, S)
+    for _ in range(3):                                     # and twice between the neighbours of the best
+        progress = _progress(_loss(replace(problems, deadline=grid), shares)[0], exponent)
+        time, gained = (to_numpy(xp.where(usable, v, 0.0)) for v in (grid, progress))
+        if not (gained > 0).any():
+            break
+        mu, best = _least_ratio(time, gained)
+        grid = _around(grid, xp.asarray(best, device=device(grid)))
+    return mu
+
+
+def _least_ratio(time: NDArray, gained: NDArray) -> tuple[float, NDArray]:
+    """The least ratio of means by Dinkelbach, choosing one of J entries of each row, (J, S), and the indices (S,)."""
+    mu = float(np.min(np.where(gained > 0, time, np.inf) / np.maximum(gained, 1e-12)))
     for _ in range(50):
-        pick = np.argmin(grid - mu * progress, axis=0)[None]
-        before, mu = mu, float(np.take_along_axis(grid, pick, 0).sum() / np.take_along_axis(progress, pick, 0).sum())
+        best = np.argmin(time - mu * gained, axis=0)
+        before, mu = mu, float(_take(time, best).sum() / _take(gained, best).sum())
         if abs(mu - before) <= 1e-9 * mu:
             break
-    return mu
+    return mu, best
 
 
 def _solve(problem: Deadline, shares: Any, price: ArrayLike | None = None, rtol: float = 1e-12) -> Allocation:

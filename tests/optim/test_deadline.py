@@ -11,6 +11,8 @@ from channels.rates import rate
 from optim.costs import RoundCosts, latency
 from optim.deadline import residual, solve_kkt
 from optim.deadline_cvxpy import solve_cvxpy
+from optim.fastest import least_deadline
+from optim.price import search
 from optim.problem import Deadline
 from optim.pruning_cost import PowerLaw
 
@@ -117,3 +119,19 @@ def test_rows_without_an_answer_do_not_keep_the_others_waiting(rng):
     found = solve_kkt(replace(problem, gain=gains))
     assert sum(status.feasible for status in found.status) == 45
     assert found.steps < 30
+
+
+def test_a_bound_is_as_tight_as_asked_at_deadlines_that_are_barely_feasible(rng):
+    """There the price runs away, and a band that is spent to 0.1 % may leave much of the dual value out."""
+    problem = instance(rng, 5, 2, spread_db=30.0)
+    tight = replace(problem, deadline=least_deadline(problem) * np.array([1 + 1e-9, 1 + 1e-6, 1.001, 1.1]))
+    rough, exact = search(tight, rtol=1e-3, bound=True).dual, search(tight).dual
+    assert np.all(rough <= exact * (1 + 1e-9))
+    assert_allclose(rough, exact, rtol=2e-3)
+
+
+def test_an_ample_band_costs_nothing_whatever_the_price_before(rng):
+    problem = instance(rng, 20)
+    found = solve_kkt(replace(problem, deadline=1e3 * problem.deadline), price=solve_kkt(problem).price)
+    assert found.price == 0
+    assert np.all(found.ratio == 0)

@@ -29,6 +29,7 @@ from optim.fastest import least_deadline
 
 KINDS = ("linear", "power", "polygon")
 CLOSE = 1e-6         # relative distance of two objectives that are equal
+LOOSE = 3            # so many times that Clarabel may be off and call itself optimal; it is, for one instance in a thousand
 SIZES = [*range(1, 11), *range(1, 6), 15, 20, 30, 50, 100, 200]
 
 
@@ -92,7 +93,7 @@ def compare(problem, tally):
     over = excess(problem, found, rival)
     assert over > -1e-8
     if over > CLOSE:
-        assert rival.status is Status.STALLED
+        assert rival.status is Status.STALLED or over < LOOSE * CLOSE
         tally["stalled"] += 1
 
 
