@@ -140,8 +140,9 @@ class Streams:
 
     def draws(self, number: int, device: int) -> Draws:
         """Generators of ``device`` in round ``number``."""
-        seeds = [np.random.SeedSequence((seed, number, device)).generate_state(2) for seed in (self.batches, self.compression)]
-        return Draws(*(torch.Generator().manual_seed(int(s)) for s in (*seeds[0], seeds[1][0])))
+        seeds = (*np.random.SeedSequence((self.batches, number, device)).generate_state(2),
+                 *np.random.SeedSequence((self.compression, number, device, 1)).generate_state(1))     # equal seeds differ, too
+        return Draws(*(torch.Generator().manual_seed(int(seed)) for seed in seeds))
 
     def order(self, number: int, devices: Sequence[int]) -> list[int]:
         """The devices in a random order, for algorithms that serve one after another."""

@@ -21,13 +21,13 @@ from torch import nn
 from learning import average, client, params
 from learning.algorithm import Algorithm, Draws, Link, Plan, Shard, Streams
 from learning.calibration import Calibration, fit_power_law
+from learning.client import BY_MAGNITUDE, Pruning
 from learning.compress import quantise
 from learning.params import Params
-from learning.pruning import keep_mask
 from learning.split import PLAIN, Compression, learn, split_gradient
 
 RATIOS = (0.1, 0.25, 0.5, 0.7, 0.9)
-DRAWS = 4
+DRAWS, FEW = 4, 8
 DIVERGED = "the pilot run diverged: its loss went to {}; lower training.lr (now {:g})"
 
 
@@ -64,7 +64,8 @@ def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard],
     """
     seeds = np.random.SeedSequence(seed).generate_state(4).tolist()
     streams, draws, pick = Streams(*seeds[:2]), Streams(seeds[2]).draws(0, 0), torch.Generator().manual_seed(seeds[3])
-    compression = getattr(algorithm, "compression", PLAIN)
+    compression, pruning = getattr(algorithm, "compression", PLAIN), getattr(algorithm, "pruning", BY_MAGNITUDE)
+    shared = len(net) - getattr(algorithm, "personal", 0)
     pilot = replace(algorithm, compression=PLAIN) if compression != PLAIN else algorithm     # type: ignore[type-var]
     state, plans = pilot.init(len(shards)), [Plan(pilot.cuts()[0])] * len(shards)
     picks = [torch.randperm(len(s), generator=pick)[:samples] for s in shards]
@@ -77,7 +78,7 @@ def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard],
             middle = average.mean(models, dict.fromkeys(models, 1.0))
             if not all(bool(p.isfinite().all()) for p in middle.values()):
                 raise ValueError(DIVERGED.format("something that is not a number", lr))
-            probe = _Probe(net, middle, probes, [len(s) for s in shards], lr, batch, draws)
+            probe = _Probe(net, middle, probes, [len(s) for s in shards], lr, batch, draws, pruning, shared)
             seen.append(probe.measure(cuts, compression))
         state, _ = pilot.step(state, shards, plans, streams)
     first, last = seen[0].loss, seen[-1].loss
@@ -97,6 +98,8 @@ class _Probe:
     lr: float
     batch: int
     draws: Draws
+    pruning: Pruning
+    shared: int              # blocks that may be pruned and are sent
 
     def measure(self, cuts: Sequence[int], compression: Compression) -> _Snapshot:
         losses, grads = zip(*(self._gradient(self.weights, p) for p in self.probes), strict=True)
@@ -135,17 +138,22 @@ class _Probe:
         return squares
 
     def _bias(self, cut: int, ratio: float, whole: Params) -> float:
-        """The numerator of (1)."""
-        mask = keep_mask(params.front(self.weights, cut), ratio)
+        """The numerator of (1), at masks as the algorithm draws them (by difference: as at first, by magnitude)."""
+        front = params.front(self.weights, min(cut, self.shared))
+        mask = self.pruning.mask_by(front, ratio, whole if self.pruning.kind == "gradient" else {}, self.draws.compression)
         found = client.prune(self._whole(client.prune(self.weights, mask)), mask)
         return params.squared_norm(params.combine(torch.sub, whole, found))
 
     def _sampling(self, probe: Shard, grad: Params, size: int) -> NDArray:
-        """Variance of a mini-batch gradient, block by block: that of single samples over the size of the batch."""
-        picks = torch.randperm(len(probe), generator=self.draws.batches)[:DRAWS]
-        singles = (self._gradient(self.weights, Shard(probe.x[i:i + 1], probe.y[i:i + 1]))[1] for i in picks)
-        spread = [self._by_block(params.combine(torch.sub, g, grad)) for g in singles]
-        return np.mean(spread, axis=0) / min(self.batch, size)
+        """Variance of a mini-batch gradient, block by block: that of single samples over the size of the batch.
+
+        With batch norm a sample's gradient depends on the others of its batch: then of a few samples at a time.
+        """
+        few = min(FEW if any(True for _ in self.net.buffers()) else 1, len(probe))
+        picks = torch.randperm(len(probe), generator=self.draws.batches)[:DRAWS * few].split(few)
+        draws = (self._gradient(self.weights, Shard(probe.x[i], probe.y[i]))[1] for i in picks)
+        spread = [self._by_block(params.combine(torch.sub, g, grad)) for g in draws]
+        return np.mean(spread, axis=0) * few / min(self.batch, size)
 
     def _compression(self, cut: int, compression: Compression, whole: Params) -> tuple[float, float]:
         """Squared bias of the averaged gradient, and variance of one device's, from pairs of independent draws."""
@@ -160,8 +168,8 @@ class _Probe:
     def _compressed(self, cut: int, compression: Compression) -> Params:
         draw = self.draws.compression
         grads = [split_gradient(self.net, self.weights, cut, p.x, p.y, compression, draw).grads for p in self.probes]
-        sent = [{name: quantise(g, compression.update_bits, draw) if params.block_of(name) < cut else g
-                 for name, g in grad.items()} for grad in grads]
+        sent = [{name: quantise(g, compression.update_bits, draw, compression.scales)
+                 if params.block_of(name) < min(cut, self.shared) else g for name, g in grad.items()} for grad in grads]
         return params.weighted_sum(sent, self.share)
 
 

@@ -16,6 +16,8 @@ from learning.profile import Profile
 from learning.pruning import SCOPES, SCORES, average_kept, keep_mask, score
 from learning.split import PLAIN, Compression, Learnt, crossing_bits, side_bits
 
+TIE = 1e-9      # weight of the magnitude beside a score: it decides between equals
+
 
 class Kept(NamedTuple):
     """What a device keeps of its weights: ones and zeros at a pruning ratio."""
@@ -36,15 +38,22 @@ class Trace:
         What each device last ended a round with.
     kept : (K,) tuple of Kept or None
         The last masks.
+    alive : Params
+        Ones where somebody kept a weight at the last averaging, zeros where all pruned it; empty if nobody pruned.
     """
 
     moved: Params
     last: tuple[Params, ...]
     kept: tuple[Kept | None, ...]
+    alive: Params
 
     @classmethod
     def empty(cls, devices: int) -> "Trace":
-        return cls({}, ({},) * devices, (None,) * devices)
+        return cls({}, ({},) * devices, (None,) * devices, {})
+
+    def served(self, model: Params) -> Params:
+        """The model that serves: without the weights that nobody trained."""
+        return prune(model, self.alive)
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,8 @@ class Pruning:
     ----------
     kind : str
         Pruned are the weights of least "magnitude", or of least "gradient" |w g|, g the last move of the averaged model, or of
-        least "difference" between the averaged model and what the device last had; or "random" ones.
+        least "difference" between the averaged model and what the device last had (both: and then of least magnitude); or
+        "random" ones. A weight that all devices prune does not move: by gradient or difference it stays pruned.
     scope : str
         The ratio holds for each "layer", or "global" for all layers together.
     kept_only : bool
@@ -80,12 +90,17 @@ class Pruning:
         held = trace.kept[device]
         if number % self.refresh and held and held.ratio == ratio and held.mask.keys() == weights.keys():
             return held.mask
-        known = {"gradient": trace.moved, "difference": trace.last[device], "random": weights}.get(self.kind, {})
+        return self.mask_by(weights, ratio, {"gradient": trace.moved, "difference": trace.last[device]}.get(self.kind, {}), rng)
+
+    def mask_by(self, weights: Params, ratio: float, known: Params, rng: torch.Generator) -> Params:
+        """A mask by what is ``known``, the gradient or the values to differ from; of equal scores the larger weights are kept."""
         if not ratio:
             return params.combine(torch.ones_like, weights)
-        if not all(name in known for name in weights):
+        if self.kind == "magnitude" or (self.kind != "random" and not all(name in known for name in weights)):
             return keep_mask(weights, ratio, scope=self.scope)
-        return keep_mask(weights, ratio, score(self.kind, weights, grads=known, reference=known, rng=rng), self.scope)
+        worth, size = score(self.kind, weights, grads=known, reference=known, rng=rng), score("magnitude", weights)
+        most = [max(float(v.max()) for v in scores.values() if v.numel()) or 1.0 for scores in (worth, size)]
+        return keep_mask(weights, ratio, params.combine(lambda w, m: w / most[0] + TIE * m / most[1], worth, size), self.scope)
 
     def merge(self, base: Params, updates: Mapping[int, Params], kept: Mapping[int, Kept], share: Mapping[int, float]) -> Params:
         """``base`` moved by the mean update."""
@@ -100,14 +115,21 @@ class Pruning:
     def trace(self, before: Trace, base: Params, updates: Mapping[int, Params], model: Params,
               kept: Mapping[int, Kept]) -> Trace:
         """What is to be remembered after a round that took the model from ``base`` to ``model``."""
-        moved, last, masks = before.moved, before.last, before.kept
+        moved, last, masks, alive = before.moved, before.last, before.kept, before.alive
         if self.kind == "gradient" and updates:
             moved = params.combine(torch.sub, model, base)
         if self.kind == "difference":
             last = tuple(params.combine(torch.add, base, updates[k]) if k in updates else p for k, p in enumerate(last))
         if self.refresh > 1:
             masks = tuple(kept.get(k, held) for k, held in enumerate(masks))
-        return Trace(moved, last, masks)
+        if kept:
+            alive = _anyones(base, [held.mask for held in kept.values()]) if all(held.ratio for held in kept.values()) else {}
+        return Trace(moved, last, masks, alive)
+
+
+def _anyones(weights: Params, masks: Sequence[Params]) -> Params:
+    """Ones where at least one of the masks has one, or does not know the weight."""
+    return {name: torch.stack([mask.get(name, torch.ones_like(p)) for mask in masks]).amax(0) for name, p in weights.items()}
 
 
 BY_MAGNITUDE = Pruning()

@@ -15,7 +15,7 @@ from learning.models import smashed_shape
 from learning.optimiser import Moments, Optimiser
 from learning.params import Params
 from learning.profile import Profile, profile
-from learning.split import PLAIN, forward, serve
+from learning.split import PLAIN, ask, forward
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def align(part: nn.Sequential, weights: Params, server: nn.Module, truth: Params
     ``steps`` steps on all samples. Gradients are of a sample's own loss, so that the size of a batch does not matter. Buffers
     stay as they are, on both sides.
     """
-    target = serve(server, truth, *kept).cut_grad * len(kept.y)
+    target = ask(server, truth, *kept) * len(kept.y)
     moments: Moments = {}
     for _ in range(steps):
         weights, moments = optimiser.step(weights, mismatch(part, weights, kept, target), moments)
@@ -97,10 +97,11 @@ def mismatch(part: nn.Module, weights: Params, kept: Samples, target: Tensor) ->
 
 
 def guided_work(counts: Profile, auxiliaries: Auxiliaries, cut: int, sizes: Sequence[int], every: int, download: float,
-                upload: float) -> Work:
+                upload: float, *, learns: bool) -> Work:
     """Work of a round in which a device asks its auxiliary network, and sends one of ``every`` batches up; without transfers of
-    auxiliary networks."""
+    auxiliary networks. One that does not learn on the device gives a gradient by its input alone: as much as going forward."""
     guide, up = auxiliaries.profile(cut), client.split_work(counts, cut, sizes[::every], PLAIN, download, upload)
     returning = client.model_down(counts, cut)
-    return up._replace(device_flops=Affine(sum(sizes) * guide.flops(0, guide.blocks), sum(sizes) * counts.flops(0, cut)),
+    asked = guide.flops(0, guide.blocks) if learns else 2 * sum(guide.forward)
+    return up._replace(device_flops=Affine(sum(sizes) * asked, sum(sizes) * counts.flops(0, cut)),
                        downlink_bits=Affine(download * returning.fixed, download * returning.kept))

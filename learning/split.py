@@ -125,6 +125,14 @@ def serve(part: nn.Module, values: Params, received: Tensor, y: Tensor, link: Li
     return through(ahead._replace(out=loss), received)
 
 
+def ask(part: nn.Module, values: Params, received: Tensor, y: Tensor) -> Tensor:
+    """The gradient of the smashed data alone, of the mean loss by a part that is not to learn from them."""
+    received = received.detach().requires_grad_()
+    ahead = forward(part, values, received)
+    (cut_grad,) = torch.autograd.grad(cross_entropy(ahead.out, y), received)
+    return cut_grad
+
+
 def split_gradient(net: nn.Sequential, values: Params, cut: int, x: Tensor, y: Tensor, compression: Compression = PLAIN,
                    rng: torch.Generator | None = None, link: Link | None = None) -> Learnt:
     """Gradient of the mean loss on a batch, the first ``cut`` blocks on the device and the others on the server.

@@ -56,7 +56,10 @@ class Training:
             yield self.augment(shard.x[pick], draws.augmentation), shard.y[pick]
 
     def in_step(self, shards: Sequence[Shard], draws: Mapping[int, Draws]) -> Iterator[dict[int, Batch]]:
-        """Mini-batches of devices that go in step: for each step, those of the devices that still have one."""
+        """Mini-batches of devices that go in step: for each step, those of the devices that still have one.
+
+        Towards the end of a pass over data of different sizes only the larger devices are left, with all of the weight.
+        """
         each = [self.batches(shards[k], draw) for k, draw in draws.items()]
         for row in zip_longest(*each):
             yield {k: batch for k, batch in zip(draws, row, strict=True) if batch is not None}

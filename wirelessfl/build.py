@@ -3,9 +3,10 @@
 import dataclasses
 import difflib
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -25,7 +26,7 @@ from learning.algorithms.split_fed_v1 import SplitFedV1
 from learning.algorithms.split_fed_v2 import SplitFedV2
 from learning.algorithms.split_learning import SplitLearning
 from learning.augment import Augment
-from learning.client import BY_MAGNITUDE, Pruning
+from learning.client import Pruning
 from learning.data import Dataset
 from learning.estimate import Auxiliaries
 from learning.optimiser import Optimiser, adam, sgd
@@ -85,6 +86,9 @@ def check(s: Scenario) -> Dataset:
     choose(BOUNDS, s.decision.bound, "decision.bound")
     try:
         found = dataset(s)
+        Augment(s.training.flip, s.training.crop)(found.x_train[:1], torch.Generator())
+        if s.cell.devices <= len(found.y_train):
+            PARTITIONS[s.data.partition](found.y_train.numpy(), s.cell.devices, np.random.default_rng(0), s)
         net = network(s, found)
         cuts(s, algorithm(s, net, found))
     except (OSError, ValueError) as error:
@@ -109,29 +113,36 @@ def network(s: Scenario, found: Dataset, seed: int = 0) -> nn.Sequential:
 def algorithm(s: Scenario, net: nn.Sequential, found: Dataset, seed: int = 0) -> Algorithm:
     """The scenario's algorithm for a model; auxiliary networks have initial weights of ``seed``."""
     made = choose(ALGORITHMS, s.training.algorithm, "training.algorithm")
-    parts, plain, fields = _parts(s.training), _parts(TrainingSettings()), {field.name for field in dataclasses.fields(made)}
+    parts, plain = _parts(s.training), _parts(TrainingSettings())
+    fields = {field.name: field.default for field in dataclasses.fields(made)}
     idle = [KEYS.get(name, name) for name in parts if name not in fields and parts[name] != plain[name]]
+    if "pruning" in fields:
+        parts["pruning"] = dataclasses.replace(cast(Pruning, fields["pruning"]), **parts["pruning"])
+    parts["auxiliaries"] = Auxiliaries(net, found.shape, found.classes, s.training.auxiliary, seed)
+    chosen: Algorithm = made(net, **{name: part for name, part in parts.items() if name in fields})
+    if chosen.cuts().start == len(net):                           # nothing crosses a cut, and the server trains nothing
+        idle += [key for key in ACROSS if getattr(s.training, key) != getattr(TrainingSettings(), key)]
     if idle:
         raise SettingsError(f"training: {s.training.algorithm} has no use for {', '.join(idle)}; leave them as they are, or "
                             "choose another algorithm")
-    parts["auxiliaries"] = Auxiliaries(net, found.shape, found.classes, s.training.auxiliary, seed)
-    chosen: Algorithm = made(net, **{name: part for name, part in parts.items() if name in fields and part is not None})
     return chosen
 
 
 KEYS = {"compression": "update_bits, smashed_bits, cut_bits, scales, dropout or dropout_kind", "auxiliaries": "auxiliary",
-        "pruning": "pruned, scope, kept_only or refresh"}
+        "pruning": "pruned, scope, averaged or refresh"}
+ACROSS = ("smashed_bits", "cut_bits", "dropout", "dropout_kind", "server_lr")
 
 
 def _parts(t: TrainingSettings) -> dict[str, Any]:
-    """Settings by the names that algorithms have for them; None leaves the choice to the algorithm."""
+    """Settings by the names that algorithms have for them; of pruning, what the algorithm shall not choose itself."""
     own = ("interval", "share", "every", "align_every", "align_steps", "personal", "personal_steps")
     make = choose(OPTIMISERS, t.optimiser, "training.optimiser")
-    pruning = Pruning(t.pruned or "magnitude", t.scope, t.kept_only, t.refresh)
+    kept_only = {"all": False, "kept": True}.get(t.averaged, "")
+    pruning = {"kind": t.pruned, "scope": t.scope, "kept_only": kept_only, "refresh": t.refresh}
     return {
         "training": Training(t.batch, t.local_steps, make(t, t.lr), make(t, t.server_lr or t.lr), Augment(t.flip, t.crop)),
         "compression": Compression(t.update_bits, t.smashed_bits, t.cut_bits, t.dropout, t.dropout_kind, t.scales),
-        "pruning": pruning if t.pruned or pruning != BY_MAGNITUDE else None, "auxiliaries": t.auxiliary,
+        "pruning": {name: value for name, value in pruning.items() if value != ""}, "auxiliaries": t.auxiliary,
         **{name: getattr(t, name) for name in own},
     }
 

@@ -94,8 +94,9 @@ class TrainingSettings(_Section):
     pruned: Literal["", "magnitude", "random", "gradient", "difference"] = _key(
         "", "which weights are pruned: those of least magnitude, gradient or difference, or random ones; empty for the "
             "algorithm's own choice")
-    scope: Literal["layer", "global"] = _key("layer", "the pruning ratio holds for each layer, or for all of them together")
-    kept_only: bool = _key(False, "average a weight over the devices that kept it; otherwise a pruned one is a zero update")
+    scope: Literal["", "layer", "global"] = _key("", "the pruning ratio is for each layer, or for all together; empty as above")
+    averaged: Literal["", "all", "kept"] = _key("", "average a weight over all devices (a pruned one is a zero update), or over "
+                                                    "those that kept it; empty for the algorithm's own choice")
     refresh: int = _key(1, "rounds from one drawing of the pruned weights to the next", ge=1)
     share: float = _key(0.5, "epsl: share of a batch whose gradients are aggregated [1]", ge=0, le=1)
     auxiliary: Literal["linear", "half", "stage", "full"] = _key("stage", "cse-fsl, fsl-sage: size of the auxiliary networks")

@@ -12,6 +12,7 @@ from channels.cell import Cell, Placement
 from channels.rates import rate
 from channels.units import db_to_neper, dbm_to_watt
 from learning.algorithm import Algorithm, Shard, Streams
+from learning.algorithms.split_fed_v2 import SplitFedV2
 from learning.algorithms.split_learning import SplitLearning
 from learning.calibrate import calibrate
 from learning.calibration import Calibration
@@ -132,6 +133,7 @@ def problem(w: World, measured: Calibration, gain: NDArray, download: float = 1.
 
 
 def _all_at_once(w: World) -> None:
-    if isinstance(w.algorithm, SplitLearning):
-        raise SettingsError(f"training.algorithm: {w.scenario.training.algorithm} has one device on the air at a time, and "
-                            "decisions share the band among devices that send at once; splitfed-v2 is its parallel relative")
+    t, steps = w.scenario.training, w.scenario.training.local_steps
+    if isinstance(w.algorithm, SplitLearning) or (isinstance(w.algorithm, SplitFedV2) and steps != 1):
+        raise SettingsError(f"training.algorithm: {t.algorithm} with local_steps = {steps} has one device on the air at a time, "
+                            "and decisions share the band among devices that send at once")

@@ -3,7 +3,8 @@
 Mu and Shen, "Communication and Storage Efficient Federated Split Learning", ICC 2023 (arXiv 2302.05599), as FSL-SAGE (arXiv
 2505.23182) runs it for comparison. A device moves its side and its auxiliary network by the auxiliary loss on every batch; every
 ``every``-th batch of smashed data goes up, and the one server model takes a step on it as it arrives. No gradient comes
-down. Client sides and auxiliary networks are averaged every round, the latter over the devices of one cut.
+down. Client sides and auxiliary networks are averaged every round, the latter over the devices of one cut. Devices go in step,
+in an order that is drawn for each round, so that the server favours none (ours: the papers do not say).
 """
 
 from collections.abc import Sequence
@@ -81,33 +82,36 @@ class CSEFSL:
         server, fronts, guides = state.model, {}, {}
         of_client, of_guide, of_server = list(state.client), list(state.guide), state.server
         for k, plan in planned(plans, share):
-            cut, link, part = plan.cut, links[k], self.auxiliaries.at(plan.cut)
-            front = params.front(state.model, cut)
-            guide = state.auxiliary.get(cut) or self.auxiliaries.start(cut)
-            link.down["model"] += client.size_bits(front)                                    # server -> device
-            link.down["auxiliary"] += client.size_bits(guide)
-            for number, (x, y) in enumerate(self.training.batches(shards[k], streams.draws(state.round, k))):
-                ahead = forward(self.net[:cut], front, x)
+            fronts[k] = params.front(state.model, plan.cut)
+            guides[k] = state.auxiliary.get(plan.cut) or self.auxiliaries.start(plan.cut)
+            links[k].down["model"] += client.size_bits(fronts[k])                            # server -> device
+            links[k].down["auxiliary"] += client.size_bits(guides[k])
+        draws = {k: streams.draws(state.round, k) for k in streams.order(state.round, list(share))}
+        for number, batches in enumerate(self.training.in_step(shards, draws)):
+            for k, plan in planned(plans, batches):
+                (x, y), cut = batches[k], plan.cut
+                ahead = forward(self.net[:cut], fronts[k], x)
                 if number % self.every == 0:
                     received, bits = send(ahead.out.detach())
-                    link.up["smashed"] += bits                                               # device -> server
-                    learnt = serve(self.net[cut:], server, received, y, link)
+                    links[k].up["smashed"] += bits                                           # device -> server
+                    learnt = serve(self.net[cut:], server, received, y, links[k])
                     server, of_server = client.descend(self.training.server, server, learnt, of_server)
-                local = serve(part, guide, ahead.out, y)
+                local = serve(self.auxiliaries.at(cut), guides[k], ahead.out, y)
                 done = Learnt(backward(ahead, local.cut_grad), ahead.buffers)
-                front, of_client[k] = client.descend(self.training.client, front, done, of_client[k])
-                guide, moments = client.descend(self.training.client, guide, local, of_guide[k].get(cut, {}))
+                fronts[k], of_client[k] = client.descend(self.training.client, fronts[k], done, of_client[k])
+                guides[k], moments = client.descend(self.training.client, guides[k], local, of_guide[k].get(cut, {}))
                 of_guide[k] = {**of_guide[k], cut: moments}
-            link.up["model"] += client.size_bits(front)                                      # device -> server
-            link.up["auxiliary"] += client.size_bits(guide)
-            fronts[k], guides[k] = front, guide
+        for k in share:
+            links[k].up["model"] += client.size_bits(fronts[k])                              # device -> server
+            links[k].up["auxiliary"] += client.size_bits(guides[k])
         model = average.sides(server, fronts, share)
         auxiliary = {**state.auxiliary, **average.by_cut(guides, plans, share)}
         return CSEFSLState(model, auxiliary, tuple(of_client), tuple(of_guide), of_server, state.round + 1), Round.of(links)
 
     def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
              upload: float = 1.0) -> Work:
-        found = guided_work(profile, self.auxiliaries, cut, self.training.sizes(samples), self.every, download, upload)
+        found = guided_work(profile, self.auxiliaries, cut, self.training.sizes(samples), self.every, download, upload,
+                            learns=True)
         size = client.size_bits(self.auxiliaries.start(cut))
         up, down = found.uplink_bits, found.downlink_bits
         return found._replace(uplink_bits=Affine(up.fixed + upload * size, up.kept),

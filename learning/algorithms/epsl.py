@@ -9,8 +9,8 @@ the aggregated gradient is propagated. Here sample j of all devices becomes one,
 .. math:: \bar g_j = \sum_k \lambda_k g_{k,j}, \qquad \bar s_j = \sum_k \lambda_k s_{k,j},                       \tag{1}
 
 g the gradient by the input of the last block, s the smashed data: :math:`\bar g_j` goes back through the blocks as they
-respond to :math:`\bar s_j`. The last block itself learns from every sample. Where batches differ in size, (1) is over the
-devices that have a sample j.
+respond to :math:`\bar s_j`, which batch norm normalises by statistics of their own. The last block itself learns from every
+sample. Where batches differ in size, (1) is over the devices that have a sample j.
 """
 
 import math

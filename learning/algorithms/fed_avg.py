@@ -61,7 +61,7 @@ class FedAvg:
         return FedAvgState(params.values(self.net), ({},) * devices, Trace.empty(devices))
 
     def models(self, state: FedAvgState) -> tuple[Params, ...]:
-        return (state.model,)
+        return (state.trace.served(state.model),)
 
     def step(self, state: FedAvgState, shards: Sequence[Shard], plans: Plans, streams: Streams) -> tuple[FedAvgState, Round]:
         share, links = taking_part(self, state.moments, shards, plans), [Link() for _ in shards]

@@ -4,6 +4,7 @@ Nair et al., "FSL-SAGE: Accelerating Federated Split Learning via Smashed Activa
 2505.23182), Algorithm 1 and the official code (seen). As CSE-FSL, but a device's auxiliary network is not trained on its loss and
 not averaged: every ``align_every`` rounds, after the round's first upload, the server recomputes the true gradients of the
 smashed data that it keeps of the device (the last ``keep`` samples), fits the auxiliary network to them, and sends it down.
+Devices go in step, in an order that is drawn for each round.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from learning.estimate import Auxiliaries, Samples, align, guided_work
 from learning.optimiser import Moments, Optimiser, adam
 from learning.params import Params
 from learning.profile import Profile
-from learning.split import Learnt, backward, forward, send, serve
+from learning.split import Learnt, ask, backward, forward, send, serve
 from learning.training import DEFAULT, Training
 
 ALIGNER = adam(1e-3)
@@ -64,7 +65,7 @@ class FSLSage:
     every : int
         Smashed data of one batch in so many go up, the first of a round among them.
     align_every : int
-        Rounds from one alignment to the next; the first round has one.
+        Rounds from one alignment to the next; the first round has one, and so has a device's first round at a cut.
     align_steps, aligner : int, Optimiser
         Steps of an alignment, and its optimiser, which starts afresh each time.
     keep : int
@@ -101,30 +102,36 @@ class FSLSage:
         server, fronts, guides = state.model, {}, list(state.guides)
         of_client, of_server = list(state.client), state.server
         for k, plan in planned(plans, share):
-            cut, link, part = plan.cut, links[k], self.auxiliaries.at(plan.cut)
-            front, guide = params.front(state.model, cut), self._guide(guides[k], cut)
-            link.down["model"] += client.size_bits(front)                                    # server -> device
-            for number, (x, y) in enumerate(self.training.batches(shards[k], streams.draws(state.round, k))):
-                ahead = forward(self.net[:cut], front, x)
+            fronts[k], guides[k] = params.front(state.model, plan.cut), self._guide(state.guides[k], plan.cut)
+            links[k].down["model"] += client.size_bits(fronts[k])                            # server -> device
+        draws = {k: streams.draws(state.round, k) for k in streams.order(state.round, list(share))}
+        for number, batches in enumerate(self.training.in_step(shards, draws)):
+            for k, plan in planned(plans, batches):
+                (x, y), cut, guide = batches[k], plan.cut, guides[k] or self._guide(None, plan.cut)
+                ahead = forward(self.net[:cut], fronts[k], x)
                 if number % self.every == 0:
-                    received, bits = send(ahead.out.detach())
-                    link.up["smashed"] += bits                                               # device -> server
-                    learnt = serve(self.net[cut:], server, received, y, link)
+                    due, (received, bits) = number == 0 and self._due(state, guide), send(ahead.out.detach())
+                    links[k].up["smashed"] += bits                                           # device -> server
+                    learnt = serve(self.net[cut:], server, received, y, links[k])
                     server, of_server = client.descend(self.training.server, server, learnt, of_server)
-                    guide = self._keep(guide, received, y)
-                if number == 0 and state.round % self.align_every == 0:
-                    guide = self._align(guide, server)
-                    link.down["auxiliary"] += client.size_bits(guide.values)                 # server -> device
-                estimate = serve(part, guide.values, ahead.out, y).cut_grad
+                    guide = guides[k] = self._keep(guide, received, y)
+                    if due:
+                        guide = guides[k] = self._align(guide, server)
+                        links[k].down["auxiliary"] += client.size_bits(guide.values)         # server -> device
+                estimate = ask(self.auxiliaries.at(cut), guide.values, ahead.out, y)
                 done = Learnt(backward(ahead, estimate), ahead.buffers)
-                front, of_client[k] = client.descend(self.training.client, front, done, of_client[k])
-            link.up["model"] += client.size_bits(front)                                      # device -> server
-            fronts[k], guides[k] = front, guide
+                fronts[k], of_client[k] = client.descend(self.training.client, fronts[k], done, of_client[k])
+        for k in share:
+            links[k].up["model"] += client.size_bits(fronts[k])                              # device -> server
         model = average.sides(server, fronts, share)
         return FSLSageState(model, tuple(guides), tuple(of_client), of_server, state.round + 1), Round.of(links)
 
     def _guide(self, held: Guide | None, cut: int) -> Guide:
         return held if held is not None and held.cut == cut else Guide(cut, self.auxiliaries.start(cut))
+
+    def _due(self, state: FSLSageState, guide: Guide) -> bool:
+        """Whether it is an alignment's round, or the device has had none at its cut."""
+        return state.round % self.align_every == 0 or guide.kept is None
 
     def _keep(self, guide: Guide, smashed: Tensor, y: Tensor) -> Guide:
         before = guide.kept or Samples(smashed[:0], y[:0])
@@ -139,8 +146,9 @@ class FSLSage:
     def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
              upload: float = 1.0) -> Work:
         """Alignments are spread over the rounds between them, at as many samples as the server keeps in the end."""
-        found = guided_work(profile, self.auxiliaries, cut, self.training.sizes(samples), self.every, download, upload)
-        aligning = self.keep * (profile.flops(cut, profile.blocks) + self.align_steps * self.auxiliaries.align_flops(cut))
+        found = guided_work(profile, self.auxiliaries, cut, self.training.sizes(samples), self.every, download, upload,
+                            learns=False)
+        aligning = self.keep * (2 * sum(profile.forward[cut:]) + self.align_steps * self.auxiliaries.align_flops(cut))
         size = client.size_bits(self.auxiliaries.start(cut))
         down = found.downlink_bits
         return found._replace(server_flops=Affine(found.server_flops.fixed + aligning / self.align_every),

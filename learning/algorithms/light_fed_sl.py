@@ -8,7 +8,8 @@ quantised is a setting (``Compression``: of the client's weights, of the smashed
 sends what its client side has moved by since it was downloaded. Without compression, with an interval of one and one step a
 round this is SplitFed-V1 by gradient descent.
 
-Devices may have different cuts: ``average.sides`` says what the mean is then. In between two averagings, plans stand.
+Devices may have different cuts: ``average.sides`` says what the mean is then. In between two averagings, plans stand. Who misses
+the averaging starts again from the average; what it learnt since the last one is lost.
 """
 
 from collections.abc import Mapping, Sequence
@@ -87,7 +88,7 @@ class LightFedSL:
         return LightFedSLState(start, start, (None,) * devices, ({},) * devices, {}, Trace.empty(devices))
 
     def models(self, state: LightFedSLState) -> tuple[Params, ...]:
-        return (state.model,)
+        return (state.trace.served(state.model),)
 
     def step(self, state: LightFedSLState, shards: Sequence[Shard], plans: Plans,
              streams: Streams) -> tuple[LightFedSLState, Round]:

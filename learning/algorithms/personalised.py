@@ -86,7 +86,8 @@ class Personalised:
         return PersonalisedState(params.values(self.net), ({},) * devices, ({},) * devices, Trace.empty(devices))
 
     def models(self, state: PersonalisedState) -> tuple[Params, ...]:
-        return tuple({**state.model, **own} for own in state.personal) if self.personal else (state.model,)
+        served = state.trace.served(state.model)
+        return tuple({**served, **own} for own in state.personal) if self.personal else (served,)
 
     def step(self, state: PersonalisedState, shards: Sequence[Shard], plans: Plans,
              streams: Streams) -> tuple[PersonalisedState, Round]:

@@ -2,7 +2,8 @@
 
 Thapa et al., "SplitFed: When Federated Learning Meets Split Learning", AAAI 2022 (arXiv 2004.12088), Algorithms 1 and 2. It is
 FedAvg with the work moved: device k and its copy on the server take the steps that FedAvg's device k takes alone, so that with
-one optimiser for both sides the averaged models agree round for round, whatever the cuts.
+one optimiser for both sides the averaged models agree round for round, whatever the cuts. (Moments stay on their side: for an
+optimiser that has some, cuts must not change between rounds.)
 """
 
 from collections.abc import Sequence

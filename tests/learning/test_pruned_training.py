@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from tiny_task import SEEDS, SMALL, descended, gradient, network, plain, plans, reports, run, shards
@@ -105,14 +106,23 @@ def test_masks_follow_the_averaged_model(rng, algorithm):
     assert not torch.equal(first, last)
 
 
+def largest(worth, weight):
+    """Ones at the half of largest worth, and of equals at the larger weights: those that were pruned have no worth at all."""
+    mask = torch.zeros(weight.numel(), dtype=weight.dtype)
+    order = np.lexsort((weight.abs().flatten().numpy(), worth.flatten().numpy()))
+    mask[order[round(0.5 * weight.numel()):].copy()] = 1
+    return mask.view_as(weight)
+
+
 @every
 def test_weights_of_least_gain_are_pruned_by_the_last_move_of_the_model(rng, algorithm):
     """By magnitude in the first round, and then by |w g|, g what the averaged model moved by."""
     net, data = network(), shards(rng, 6)
     states = run(algorithm(net, plain(1.0), pruning=Pruning("gradient")), data, plans(3, ratio=0.5), 2)
     first, second, third = (state.model for state in states)
-    masks = [keep_mask(first, 0.5), keep_mask(second, 0.5, score("gradient", second, grads=params.combine(
-        torch.sub, second, first)))]
+    gain = score("gradient", second, grads=params.combine(torch.sub, second, first))
+    best = {name: largest(gain[name], w) if w.dim() > 1 else torch.ones_like(w) for name, w in second.items()}
+    masks = [keep_mask(first, 0.5), best]
     for mask, here, there in zip(masks, (first, second), (second, third), strict=True):
         moved = params.combine(torch.sub, kept_step(net, here, data[0], mask, 1.0), pruned(here, mask))
         assert_close(there, params.combine(torch.add, here, moved), **CLOSE)

@@ -120,11 +120,12 @@ def test_the_work_of_an_auxiliary_network_is_counted_by_hand():
 
 def test_the_work_of_fsl_sage_is_counted_by_hand():
     """A step of an alignment takes five products of 12 a sample: the scores; the estimate, from their gradient and weights; the
-    mismatch by these two factors; and from there, through the scores, by the weights once more."""
+    mismatch by these two factors; and from there, through the scores, by the weights once more. Of a
+    network that does not learn, the device's and the server's, only the gradient of the input is asked: twice as much as forward."""
     algorithm = FSLSage(network(), auxiliaries(network()), ONE_PASS, every=2, align_every=5, align_steps=3, keep=7)
     assert algorithm.work(COUNTS, 1, 10) == Work(
-        Affine(10 * 36, 10 * 1152), Affine(6 * 32 * 32 + 6 * 2 + 2 * 32, 18 * 32),
-        Affine(6 * 840 + 7 * (840 + 3 * 5 * 12) / 5), Affine(2 * 32 + 9 * 32 / 5, 18 * 32))
+        Affine(10 * 24, 10 * 1152), Affine(6 * 32 * 32 + 6 * 2 + 2 * 32, 18 * 32),
+        Affine(6 * 840 + 7 * (560 + 3 * 5 * 12) / 5), Affine(2 * 32 + 9 * 32 / 5, 18 * 32))
 
 
 def test_the_work_of_personalisation_is_counted_by_hand():

@@ -25,15 +25,16 @@ def test_every_algorithm_is_decided_for_and_trained(name):
 
 
 def test_one_device_at_a_time_shares_no_band():
-    alone = world(load(None, [*SMALL, "training.algorithm=split-learning"]), 0)
-    with pytest.raises(SettingsError, match="split-learning has one device on the air at a time"):
-        measure(alone)
+    for settings in (["training.algorithm=split-learning"], ["training.algorithm=splitfed-v2", "training.local_steps=2"]):
+        alone = world(load(None, [*SMALL, *settings]), 0)
+        with pytest.raises(SettingsError, match=r"with local_steps = \d has one device on the air at a time"):
+            measure(alone)
 
 
 @pytest.mark.parametrize(("override", "sentence"), [
     ("interval=3", "psl has no use for interval"),
     ("dropout=0.5", "psl has no use for update_bits, smashed_bits, cut_bits, scales, dropout or dropout_kind"),
-    ("pruned=random", "psl has no use for pruned, scope, kept_only or refresh"),
+    ("pruned=random", "psl has no use for pruned, scope, averaged or refresh"),
     ("auxiliary=full", "psl has no use for auxiliary"),
     ("personal=2", "psl has no use for personal"),
 ])
@@ -47,6 +48,10 @@ def test_a_setting_that_an_algorithm_does_not_have_gets_a_sentence(override, sen
     ("training.algorithm=personalised training.personal=9", r"personal must be between 0 and 4 \[blocks\]"),
     ("training.model=lenet", "got 8 x 8"),
     ("data.train=5000", "train"),
+    ("training.algorithm=fedavg training.dropout=0.5", "fedavg has no use for dropout"),
+    ("training.algorithm=personalised training.server_lr=0.5", "personalised has no use for server_lr"),
+    ("training.crop=8", r"more than crop = 8 pixels a side"),
+    ("data.partition=shards data.shards=30", "shards"),
 ])
 def test_a_setting_that_cannot_be_gets_a_sentence_before_any_work(override, sentence):
     with pytest.raises(SettingsError, match=sentence):
@@ -60,8 +65,8 @@ def test_personalisation_prunes_by_its_own_paper_unless_told_otherwise():
         return algorithm(s, network(s, found), found).pruning
 
     assert chosen() == Pruning("difference", kept_only=True)
-    assert chosen("training.pruned=magnitude") == Pruning("magnitude")
-    assert chosen("training.refresh=3") == Pruning("magnitude", refresh=3)
+    assert chosen("training.pruned=magnitude") == Pruning("magnitude", kept_only=True)
+    assert chosen("training.refresh=3", "training.averaged=all") == Pruning("difference", refresh=3)
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "lenet" and "50" not in name])
