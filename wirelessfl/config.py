@@ -72,7 +72,7 @@ class TrainingSettings(_Section):
     model: str = _key("cnn", "cnn, mlp, lenet, vgg11, vgg16, vgg19, resnet18, resnet18-cifar, resnet50, resnet50-cifar or "
                              "vit-tiny")
     norm: Literal["batch", "group"] = _key("batch", "norm layers of the models that have some: batch or group")
-    rounds: int = _key(110, "most rounds of a run", ge=1)
+    rounds: int = _key(140, "most rounds of a run", ge=1)
     batch: int = _key(32, "samples of a mini-batch", ge=1)
     local_steps: int = _key(1, "mini-batches of a device in a round; 0 for one pass over its data", ge=0)
     optimiser: Literal["sgd", "adam"] = _key("sgd", "of devices and server: sgd or adam")

@@ -120,8 +120,8 @@ def test_the_work_of_an_auxiliary_network_is_counted_by_hand():
 
 def test_the_work_of_fsl_sage_is_counted_by_hand():
     """A step of an alignment takes five products of 12 a sample: the scores; the estimate, from their gradient and weights; the
-    mismatch by these two factors; and from there, through the scores, by the weights once more. Of a
-    network that does not learn, the device's and the server's, only the gradient of the input is asked: twice as much as forward."""
+    mismatch by these two factors; and from there, through the scores, by the weights once more. A network
+    that is only asked for the gradient of its input, on the device and for an alignment, takes twice its way forward."""
     algorithm = FSLSage(network(), auxiliaries(network()), ONE_PASS, every=2, align_every=5, align_steps=3, keep=7)
     assert algorithm.work(COUNTS, 1, 10) == Work(
         Affine(10 * 24, 10 * 1152), Affine(6 * 32 * 32 + 6 * 2 + 2 * 32, 18 * 32),
