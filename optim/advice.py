@@ -31,6 +31,9 @@ def advice(problem: Deadline, found: Allocation, shares: NDArray | None = None) 
         need = need.sum() if shares is None else (need / shares).max()
         return (f"a band of {float(problem.band) / 1e6:.4g} MHz is too narrow for a deadline of {float(problem.deadline):.4g} s: "
                 f"{need / 1e6:.4g} MHz are needed, or {_shortest(problem, shares)}")
+    if status is Status.PROGRESS and (noise := float(problem.noise.min(-1).sum())) >= 1:
+        return ("even unpruned, a round makes no progress by the bound: quantisation, dropout and rare averaging alone lose "
+                f"{noise:.3g} of it; take more bits, drop less, average more often")
     return status.value
 
 

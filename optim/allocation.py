@@ -17,7 +17,7 @@ class Status(Enum):
     BAND = "the band is too narrow for all devices by the deadline; add bandwidth or allow more time"
     ENERGY = "an energy budget is below what the device's round needs; raise it, allow more time or prune more"
     LINK = "a device has no usable link; move it, raise its power or leave it out of the round"
-    PROGRESS = "pruned this much, a round makes no progress by the bound; allow more time or prune less"
+    PROGRESS = "with so much pruned or compressed, a round makes no progress by the bound; allow more time, or compress less"
     LOSS = "no decision loses as little progress as asked for; allow a higher loss, more time or more band"
     STALLED = "the tolerance was not reached; loosen `rtol`"
 

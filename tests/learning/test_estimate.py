@@ -216,3 +216,12 @@ def test_auxiliary_networks_of_cse_fsl_are_averaged_over_the_devices_of_a_cut(rn
     together = run(algorithm, data, plans(1, 1, 2), 1)[-1].auxiliary
     alone = [run(algorithm, [d], plans(cut), 1)[-1].auxiliary[cut] for d, cut in zip(data, (1, 1, 2), strict=True)]
     assert_close(together, {1: params.weighted_sum(alone[:2], [1 / 3, 2 / 3]), 2: alone[2]}, **CLOSE)
+
+
+def test_a_device_that_comes_late_gets_an_aligned_network_in_its_first_round(rng):
+    net, data = network(), shards(rng, 8, 8)
+    algorithm = FSLSage(net, auxiliaries(net), Training(4, 0), every=1, align_every=10, align_steps=2)
+    state, first = algorithm.step(algorithm.init(2), data, [plans(1)[0], None], SEEDS)
+    _, second = algorithm.step(state, data, plans(1, 1), SEEDS)
+    assert ["auxiliary" in traffic.down for traffic in first.traffic] == [True, False]
+    assert ["auxiliary" in traffic.down for traffic in second.traffic] == [False, True]

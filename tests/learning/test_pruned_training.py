@@ -13,6 +13,7 @@ from learning.algorithm import Plan, Streams
 from learning.algorithms.fed_avg import FedAvg
 from learning.algorithms.light_fed_sl import LightFedSL
 from learning.algorithms.personalised import Personalised
+from learning.calibrate import calibrate
 from learning.client import Pruning
 from learning.pruning import average_kept, keep_mask, score
 from learning.split import PLAIN
@@ -197,3 +198,37 @@ def test_half_of_the_weights_stay_in_each_layer_or_in_all_together(rng, algorith
 def test_a_kind_of_pruning_must_be_known():
     with pytest.raises(ValueError, match=r"pruning is by one of \['magnitude', .* got 'size' and 'layer'"):
         Pruning("size")
+
+
+@every
+def test_the_model_that_serves_has_no_weights_that_nobody_trained(rng, algorithm):
+    """What all devices pruned is zero in it, but not in what they go on from; a device that keeps all serves all."""
+    net, data = network(), shards(rng, 6, 9)
+    method = algorithm(net, plain(), pruning=Pruning("magnitude"))
+    start, end = run(method, data, plans(3, 3, ratio=0.5), 1)
+    (served,) = method.models(end)
+    for name, kept in keep_mask(start.model, 0.5).items():
+        assert_close(served[name], end.model[name] * kept, **EXACT)
+    assert any(bool((end.model[name][kept == 0] != 0).any()) for name, kept in keep_mask(start.model, 0.5).items())
+    mixed = run(method, data, [Plan(3, 0.5), Plan(3)], 1)[-1]
+    assert_close(method.models(mixed)[0], mixed.model, **EXACT)
+
+
+@pytest.mark.parametrize("kind", ["gradient", "difference"])
+def test_where_nothing_tells_weights_apart_the_larger_ones_are_kept(rng, kind):
+    """One device alone never differs from the average, so its masks are by magnitude; what never moves has no gradient."""
+    algorithm, data = FedAvg(network(), plain(), pruning=Pruning(kind)), shards(rng, 6)
+    states = run(algorithm, data, plans(3, ratio=0.5), 3)
+    for here, there in pairwise(states[1:]):
+        kept = keep_mask((states[0] if kind == "gradient" else here).model, 0.5)["1.1.weight"]
+        moved = there.model["1.1.weight"] != here.model["1.1.weight"]
+        assert not bool((moved & (kept == 0)).any())
+        assert moved.any()
+
+
+def test_random_pruning_is_seen_by_the_calibration(rng):
+    """It takes away large weights too, so its bias is larger than that of the same share of small ones."""
+    data = shards(rng, 12, 30)
+    small, random = (calibrate(FedAvg(net := network(), plain(0.1, batch=100), pruning=Pruning(kind)), net, data, rounds=2,
+                               cuts=(3,), batch=8, lr=0.1, checkpoints=1) for kind in ("magnitude", "random"))
+    assert np.all(np.array(random.bias)[0, :3] > np.array(small.bias)[0, :3])

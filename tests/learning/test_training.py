@@ -104,3 +104,8 @@ def test_nobody_in_step_makes_no_rows():
 def test_bad_settings_get_a_sentence(settings):
     with pytest.raises(ValueError, match=r"batch must be 1 or more \[samples\] and steps 0 \(one pass over the data\) or more"):
         Training(**settings)
+
+
+def test_causes_of_equal_seeds_draw_different_numbers():
+    draws = Streams(7, 7).draws(0, 0)
+    assert len({torch.rand(1, generator=rng).item() for rng in draws}) == 3

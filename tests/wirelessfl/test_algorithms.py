@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from learning.client import Pruning
+from wirelessfl.__main__ import main
 from wirelessfl.build import ALGORITHMS, MODELS, ONE_CUT, PARTITIONS, algorithm, check, network
 from wirelessfl.config import SettingsError, load
 from wirelessfl.simulate import simulate
@@ -81,3 +82,8 @@ def test_every_partition_of_the_table_covers_the_data(name):
     found = world(load(None, [*SMALL, f"data.partition={name}"]), 0)
     assert sorted(np.concatenate(found.parts)) == list(range(60))
     assert all(len(part) for part in found.parts)
+
+
+def test_the_advice_names_compression_where_pruning_is_not_to_blame(capsys):
+    assert main(["solve", *(f"--set={s}" for s in [*SMALL, "training.smashed_bits=1", "decision.pilot_rounds=6"])]) == 1
+    assert "quantisation, dropout and rare averaging alone lose" in capsys.readouterr().out
