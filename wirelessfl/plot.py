@@ -41,7 +41,7 @@ def latency_accuracy(rounds: pd.DataFrame, runs: pd.DataFrame, target: float, sm
         curves.axhline(target, color="black", linewidth=0.8)
         curves.annotate(f"target {target:g}", (0, target), xytext=(4, 3), textcoords="offset points", fontsize=8)
         seeds = rounds["seed"].nunique()
-        curves.set(ylabel="test accuracy [1]", ylim=(0, 1.02), xlim=(0, time[-1]),
+        curves.set(ylabel="test accuracy [1]", ylim=(0, 1.02), xlim=(0, time[-1] or 1.0),
                    title=f"Test accuracy against simulated time (mean of {seeds} seeds and {smoothing} rounds)")
         curves.legend(title="policy", loc="lower right")
         bars.set(yticks=range(rounds["policy"].nunique()), yticklabels=rounds["policy"].unique(), xlabel="simulated time [s]",
