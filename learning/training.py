@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,15 @@ from learning.augment import Augment
 from learning.optimiser import Optimiser, sgd
 
 Batch = tuple[Tensor, Tensor]        # inputs (b, ...) and targets (b,)
+
+
+class Step(NamedTuple):
+    """One step of devices that go together: the mini-batches of those that have one now, and what each weighs."""
+
+    batches: dict[int, Batch]
+    weight: dict[int, float]
+
+
 PLAIN_SGD, AS_IT_IS = sgd(), Augment()
 
 
@@ -55,14 +64,20 @@ class Training:
             pick = order.pop(0)
             yield self.augment(shard.x[pick], draws.augmentation), shard.y[pick]
 
-    def in_step(self, shards: Sequence[Shard], draws: Mapping[int, Draws]) -> Iterator[dict[int, Batch]]:
-        """Mini-batches of devices that go in step: for each step, those of the devices that still have one.
+    def in_step(self, shards: Sequence[Shard], draws: Mapping[int, Draws], share: Mapping[int, float]) -> Iterator[Step]:
+        """Mini-batches of devices that go in step, with the weight of each.
 
-        Towards the end of a pass over data of different sizes only the larger devices are left, with all of the weight.
+        There are as many steps as the busiest device has batches; those of the others are spread over them evenly. Batch by
+        batch a device has its ``share`` of the data, in proportion to the samples of the batch: in one pass over the data
+        all samples weigh the same, and with as many steps for all, devices weigh as their data.
         """
-        each = [self.batches(shards[k], draw) for k, draw in draws.items()]
-        for row in zip_longest(*each):
-            yield {k: batch for k, batch in zip(draws, row, strict=True) if batch is not None}
+        sizes = {k: self.sizes(len(shards[k])) for k in draws}
+        each = {k: self.batches(shards[k], draw) for k, draw in draws.items()}
+        steps = max(map(len, sizes.values()), default=0)
+        begins = {k: {number * steps // len(own) for number in range(len(own))} for k, own in sizes.items()}
+        for step in range(steps):
+            now = {k: next(each[k]) for k in each if step in begins[k]}
+            yield Step(now, {k: share[k] * len(y) / sum(sizes[k]) for k, (_, y) in now.items()})
 
 
 DEFAULT = Training()

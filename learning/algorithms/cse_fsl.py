@@ -86,21 +86,21 @@ class CSEFSL:
             guides[k] = state.auxiliary.get(plan.cut) or self.auxiliaries.start(plan.cut)
             links[k].down["model"] += client.size_bits(fronts[k])                            # server -> device
             links[k].down["auxiliary"] += client.size_bits(guides[k])
-        draws = {k: streams.draws(state.round, k) for k in streams.order(state.round, list(share))}
-        for number, batches in enumerate(self.training.in_step(shards, draws)):
+        draws, done = {k: streams.draws(state.round, k) for k in streams.order(state.round, list(share))}, dict.fromkeys(share, 0)
+        for batches, _ in self.training.in_step(shards, draws, share):
             for k, plan in planned(plans, batches):
                 (x, y), cut = batches[k], plan.cut
                 ahead = forward(self.net[:cut], fronts[k], x)
-                if number % self.every == 0:
+                if done[k] % self.every == 0:
                     received, bits = send(ahead.out.detach())
                     links[k].up["smashed"] += bits                                           # device -> server
                     learnt = serve(self.net[cut:], server, received, y, links[k])
                     server, of_server = client.descend(self.training.server, server, learnt, of_server)
                 local = serve(self.auxiliaries.at(cut), guides[k], ahead.out, y)
-                done = Learnt(backward(ahead, local.cut_grad), ahead.buffers)
-                fronts[k], of_client[k] = client.descend(self.training.client, fronts[k], done, of_client[k])
+                moved = Learnt(backward(ahead, local.cut_grad), ahead.buffers)
+                fronts[k], of_client[k] = client.descend(self.training.client, fronts[k], moved, of_client[k])
                 guides[k], moments = client.descend(self.training.client, guides[k], local, of_guide[k].get(cut, {}))
-                of_guide[k] = {**of_guide[k], cut: moments}
+                of_guide[k], done[k] = {**of_guide[k], cut: moments}, done[k] + 1
         for k in share:
             links[k].up["model"] += client.size_bits(fronts[k])                              # device -> server
             links[k].up["auxiliary"] += client.size_bits(guides[k])

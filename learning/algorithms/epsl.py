@@ -66,10 +66,10 @@ class EPSL:
             raise ValueError(f"EPSL aggregates at one cut: all devices must have the same, got {sorted(cuts)} [blocks]")
         server, of_client, of_server = state.model, list(state.client), state.server
         fronts = {k: client.fetch(server, state.local[k], plan.cut, links[k]) for k, plan in planned(plans, share)}
-        for batches in self.training.in_step(shards, {k: streams.draws(state.round, k) for k in share}):
+        for batches, weight in self.training.in_step(shards, {k: streams.draws(state.round, k) for k in share}, share):
             (cut,) = cuts
             ahead = {k: forward(self.net[:cut], fronts[k], x) for k, (x, _) in batches.items()}
-            arriving, learnt = self._serve(server, cut, ahead, batches, share, links)
+            arriving, learnt = self._serve(server, cut, ahead, batches, weight, links)
             for k, front in ahead.items():
                 done = Learnt(backward(front, arriving[k]), front.buffers)
                 fronts[k], of_client[k] = client.descend(self.training.client, fronts[k], done, of_client[k])

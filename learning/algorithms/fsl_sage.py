@@ -104,13 +104,13 @@ class FSLSage:
         for k, plan in planned(plans, share):
             fronts[k], guides[k] = params.front(state.model, plan.cut), self._guide(state.guides[k], plan.cut)
             links[k].down["model"] += client.size_bits(fronts[k])                            # server -> device
-        draws = {k: streams.draws(state.round, k) for k in streams.order(state.round, list(share))}
-        for number, batches in enumerate(self.training.in_step(shards, draws)):
+        draws, done = {k: streams.draws(state.round, k) for k in streams.order(state.round, list(share))}, dict.fromkeys(share, 0)
+        for batches, _ in self.training.in_step(shards, draws, share):
             for k, plan in planned(plans, batches):
                 (x, y), cut, guide = batches[k], plan.cut, guides[k] or self._guide(None, plan.cut)
                 ahead = forward(self.net[:cut], fronts[k], x)
-                if number % self.every == 0:
-                    due, (received, bits) = number == 0 and self._due(state, guide), send(ahead.out.detach())
+                if done[k] % self.every == 0:
+                    due, (received, bits) = done[k] == 0 and self._due(state, guide), send(ahead.out.detach())
                     links[k].up["smashed"] += bits                                           # device -> server
                     learnt = serve(self.net[cut:], server, received, y, links[k])
                     server, of_server = client.descend(self.training.server, server, learnt, of_server)
@@ -119,8 +119,9 @@ class FSLSage:
                         guide = guides[k] = self._align(guide, server)
                         links[k].down["auxiliary"] += client.size_bits(guide.values)         # server -> device
                 estimate = ask(self.auxiliaries.at(cut), guide.values, ahead.out, y)
-                done = Learnt(backward(ahead, estimate), ahead.buffers)
-                fronts[k], of_client[k] = client.descend(self.training.client, fronts[k], done, of_client[k])
+                moved = Learnt(backward(ahead, estimate), ahead.buffers)
+                fronts[k], of_client[k] = client.descend(self.training.client, fronts[k], moved, of_client[k])
+                done[k] += 1
         for k in share:
             links[k].up["model"] += client.size_bits(fronts[k])                              # device -> server
         model = average.sides(server, fronts, share)

@@ -96,14 +96,14 @@ class LightFedSL:
         draws = {k: streams.draws(state.round, k) for k in share}
         held = {k: self._fetch(state, k, plan, draws[k].compression, links[k]) for k, plan in planned(plans, share)}
         server, of_client, of_server = state.model, list(state.client), state.server
-        for batches in self.training.in_step(shards, draws):
+        for batches, weight in self.training.in_step(shards, draws, share):
             backs = {}
             for k, (x, y) in batches.items():
                 cut, values, mask = held[k].plan.cut, held[k].values, held[k].mask
                 done = split_gradient(self.net, {**server, **values}, cut, x, y, self.compression, draws[k].compression, links[k])
                 values, of_client[k] = client.descend(self.training.client, values, done, of_client[k], mask)
                 held[k], backs[k] = replace(held[k], values=values), done.back(cut)
-            server, of_server = client.descend(self.training.server, server, average.learnt(backs, share), of_server)
+            server, of_server = client.descend(self.training.server, server, average.learnt(backs, weight), of_server)
         after = replace(state, model=server, client=tuple(of_client), server=of_server, round=state.round + 1,
                         held=tuple(held.get(k, h) for k, h in enumerate(state.held)))
         if after.round % self.interval == 0:

@@ -63,14 +63,14 @@ class PSL:
         share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
         server, of_client, of_server = state.model, list(state.client), state.server
         fronts = {k: client.fetch(server, state.local[k], plan.cut, links[k]) for k, plan in planned(plans, share)}
-        for batches in self.training.in_step(shards, {k: streams.draws(state.round, k) for k in share}):
+        for batches, weight in self.training.in_step(shards, {k: streams.draws(state.round, k) for k in share}, share):
             backs = {}
             for k, plan in planned(plans, batches):
                 values = {**fronts[k], **params.back(server, plan.cut)}
                 done = split_gradient(self.net, values, plan.cut, *batches[k], link=links[k])
                 fronts[k], of_client[k] = client.descend(self.training.client, fronts[k], done, of_client[k])
                 backs[k] = done.back(plan.cut)
-            server, of_server = client.descend(self.training.server, server, average.learnt(backs, share), of_server)
+            server, of_server = client.descend(self.training.server, server, average.learnt(backs, weight), of_server)
         local = tuple(fronts.get(k, held) for k, held in enumerate(state.local))
         return PSLState(server, local, tuple(of_client), of_server, state.round + 1), Round.of(links)
 
