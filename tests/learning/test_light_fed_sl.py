@@ -76,8 +76,8 @@ def test_the_server_learns_a_block_from_those_it_serves(rng):
     assert_close([held.values for held in between.held], [params.front(alone[0], 1), params.front(alone[1], 2)], **CLOSE)
 
 
-def test_devices_that_have_no_batch_left_drop_out_of_the_mean(rng):
-    """Batches of five: the second device has two steps, the first device one."""
+def test_in_one_pass_all_samples_of_a_step_weigh_the_same(rng):
+    """Batches of five: the second device has two steps, the first device one; halves in the first step, whatever the shares."""
     net, data, training = network(), shards(rng, 5, 10), Training(5, 0, client=sgd(), server=sgd())
     end = run(LightFedSL(net, training), data, plans(1, 1), 1)[-1].model
     one, two = (list(training.batches(d, SEEDS.draws(0, k))) for k, d in enumerate(data))
@@ -86,7 +86,7 @@ def test_devices_that_have_no_batch_left_drop_out_of_the_mean(rng):
     for batches in ([one[0], two[0]], [two[1]]):
         here = fronts[2 - len(batches):]
         found = slopes(net, model, here, [Shard(*b) for b in batches])
-        share = SHARE if len(batches) == 2 else (1.0,)
+        share = (0.5, 0.5) if len(batches) == 2 else (1.0,)
         model = descended(model, params.weighted_sum([params.back(s, 1) for s in found], share))
         fronts[2 - len(batches):] = [descended(f, s) for f, s in zip(here, found, strict=True)]
     assert_close(end, {**model, **params.weighted_sum(fronts, SHARE)}, **CLOSE)

@@ -1,5 +1,7 @@
 """Mini-batches are passes over the data, in an order that the seed alone decides."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from tiny_task import shard, shards
@@ -83,21 +85,38 @@ def test_augmentation_leaves_the_order_and_the_labels_alone():
 
 @pytest.mark.parametrize("steps", [0, 1, 4])
 def test_devices_in_step_get_the_batches_that_they_get_alone(rng, steps):
-    """Row by row; a device that has no batch left is missing from the row."""
+    """In their order, all in the first step, and spread over the steps as evenly as can be."""
     training, data = Training(4, steps), shards(rng, 10, 3, 0, 17)
     draws = {k: Streams(3).draws(5, k) for k in (3, 0, 1)}
-    rows = list(training.in_step(data, draws))
+    rows = [step.batches for step in training.in_step(data, draws, dict.fromkeys(draws, 1 / 3))]
     assert len(rows) == max(len(training.sizes(len(d))) for d in data)
     for k in draws:
         alone = list(training.batches(data[k], Streams(3).draws(5, k)))
         together = [row[k] for row in rows if k in row]
-        assert [k in row for row in rows] == [True] * len(alone) + [False] * (len(rows) - len(alone))
+        when = [number for number, row in enumerate(rows) if k in row]
+        assert when[0] == 0
+        assert {after - before for before, after in pairwise([*when, len(rows)])} <= {
+            len(rows) // len(alone), -(-len(rows) // len(alone))}
         assert all(torch.equal(a, b) for one, other in zip(alone, together, strict=True) for a, b in zip(one, other, strict=True))
     assert all(list(row) == [k for k in draws if k in row] for row in rows)
 
 
+def test_in_one_pass_every_sample_weighs_the_same(rng):
+    data = shards(rng, 10, 3, 17)
+    draws, share = {k: Streams().draws(0, k) for k in range(3)}, {0: 10 / 30, 1: 3 / 30, 2: 17 / 30}
+    for batches, weight in Training(4, 0).in_step(data, draws, share):
+        assert weight == pytest.approx({k: len(y) / 30 for k, (_, y) in batches.items()})
+
+
+def test_with_as_many_steps_for_all_devices_weigh_as_their_data(rng):
+    data, share = shards(rng, 12, 4, 20), {0: 12 / 36, 1: 4 / 36, 2: 20 / 36}
+    for batches, weight in Training(4, 3).in_step(data, {k: Streams().draws(0, k) for k in range(3)}, share):
+        assert batches.keys() == share.keys()
+        assert weight == pytest.approx({k: w / 3 for k, w in share.items()})
+
+
 def test_nobody_in_step_makes_no_rows():
-    assert list(Training().in_step([], {})) == []
+    assert list(Training().in_step([], {}, {})) == []
 
 
 @pytest.mark.parametrize("settings", [{"batch": 0}, {"batch": -2}, {"steps": -1}])
