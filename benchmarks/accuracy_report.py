@@ -44,8 +44,8 @@ def table(cells: pd.DataFrame, algorithms: Sequence[str]) -> list[str]:
     """Lines of one study's table."""
     last = final(cells)
     rounds = int(last[("round", "mean")].max())
-    lines = [f"After {rounds} rounds of one pass over the data (personalisation: of two). Traffic of one device in all rounds, in the",
-             f"IID runs; and both ways until the mean accuracy first is {NEAR:.0%} of the best algorithm's end, IID/Dirichlet(1).\n",
+    lines = [f"After {rounds} rounds of one pass over the data (personalisation: of two). Traffic of one device in all rounds,",
+             f"in the IID runs; and both ways until the mean accuracy is {NEAR:.0%} of the best one's end, IID/Dirichlet.\n",
              f"| {' | '.join(HEADER)} |", "|---|---|---|---|---|---|---|---|"]
     for name in algorithms:
         rows = {part: last.loc[(part, name)] for part in NAMES if (part, name) in last.index}

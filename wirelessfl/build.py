@@ -137,6 +137,8 @@ def _parts(t: TrainingSettings) -> dict[str, Any]:
     """Settings by the names that algorithms have for them; of pruning, what the algorithm shall not choose itself."""
     own = ("interval", "share", "every", "align_every", "align_steps", "personal", "personal_steps")
     make = choose(OPTIMISERS, t.optimiser, "training.optimiser")
+    if t.momentum and t.optimiser != "sgd":
+        raise SettingsError(f"training.momentum is for sgd, and the optimiser is {t.optimiser}: got {t.momentum}")
     kept_only = {"all": False, "kept": True}.get(t.averaged, "")
     pruning = {"kind": t.pruned, "scope": t.scope, "kept_only": kept_only, "refresh": t.refresh}
     return {

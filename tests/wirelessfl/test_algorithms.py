@@ -51,6 +51,7 @@ def test_a_setting_that_an_algorithm_does_not_have_gets_a_sentence(override, sen
     ("data.train=5000", "train"),
     ("training.algorithm=fedavg training.dropout=0.5", "fedavg has no use for dropout"),
     ("training.algorithm=personalised training.server_lr=0.5", "personalised has no use for server_lr"),
+    ("training.optimiser=adam training.momentum=0.9", "momentum is for sgd, and the optimiser is adam: got 0.9"),
     ("training.crop=8", r"more than crop = 8 pixels a side"),
     ("data.partition=shards data.shards=30", "shards"),
 ])
