@@ -22,12 +22,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from learning.pruning import keep_mask, kept_of
-from learning.smash import dropout_mask, sent_of
-
-__all__ = ["BITS", "FLOAT_BITS", "PER", "SCALE_BITS", "dropout_mask", "keep_mask", "kept_of", "label_bits", "quantise",
-           "rounding_variance", "scales_of", "sent_bits", "sent_of", "variance_bound"]
-
 FLOAT_BITS = 32                      # an uncompressed number on the air
 SCALE_BITS = 32                      # the scale M that travels with what is quantised by it
 BITS = (*range(1, 17), FLOAT_BITS)   # what a number may take
