@@ -1,8 +1,8 @@
 """Auxiliary networks as values: what a device asks for the gradient of its smashed data, instead of the server."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -38,22 +38,34 @@ class Auxiliaries:
     classes: int
     kind: str = "stage"
     seed: int = 0
-    _made: dict[int, nn.Sequential] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _known: dict[tuple[str, int], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def at(self, cut: int) -> nn.Sequential:
-        if cut not in self._made:
-            self._made[cut] = auxiliary.make(self.kind, self.net, cut, self.shape, self.classes, self.seed)
-        return self._made[cut]
+        made: nn.Sequential = self._once("network", cut, lambda: auxiliary.make(
+            self.kind, self.net, cut, self.shape, self.classes, self.seed))
+        return made
 
     def start(self, cut: int) -> Params:
         return params.values(self.at(cut))
 
     def profile(self, cut: int) -> Profile:
         """Counts of the auxiliary network on one sample's smashed data, whose gradient is wanted."""
-        return profile(self.at(cut), smashed_shape(self.net, cut, self.shape), self.classes, received=True)
+        counts: Profile = self._once("profile", cut, lambda: profile(
+            self.at(cut), smashed_shape(self.net, cut, self.shape), self.classes, received=True))
+        return counts
 
     def align_flops(self, cut: int) -> int:
         """Work of one step of :func:`align` for one sample [FLOP]."""
+        flops: int = self._once("alignment", cut, lambda: self._align_flops(cut))
+        return flops
+
+    def _once(self, what: str, cut: int, make: Callable[[], Any]) -> Any:
+        """What is asked for in every round, made or counted the first time."""
+        if (what, cut) not in self._known:
+            self._known[what, cut] = make()
+        return self._known[what, cut]
+
+    def _align_flops(self, cut: int) -> int:
         smashed = torch.zeros(1, *smashed_shape(self.net, cut, self.shape), dtype=next(self.net.parameters()).dtype)
         part, weights, one = self.at(cut), self.start(cut), Samples(smashed, torch.zeros(1, dtype=torch.long))
         with FlopCounterMode(display=False) as counted:

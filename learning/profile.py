@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from learning.compress import FLOAT_BITS
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -50,6 +52,11 @@ class Profile:
     def flops(self, start: int, stop: int) -> int:
         """Forward and backward work of blocks start..stop-1 for one sample [FLOP]."""
         return sum(self.forward[start:stop]) + sum(self.backward[start:stop])
+
+    @property
+    def bits(self) -> int:
+        """Size of all parameters and buffers in floats [bit]."""
+        return self.floats(0, self.blocks) * FLOAT_BITS
 
     def floats(self, start: int, stop: int) -> int:
         """Parameters and buffers of blocks start..stop-1 [1]."""

@@ -112,7 +112,7 @@ class CSEFSL:
              upload: float = 1.0) -> Work:
         found = guided_work(profile, self.auxiliaries, cut, self.training.sizes(samples), self.every, download, upload,
                             learns=True)
-        size = client.size_bits(self.auxiliaries.start(cut))
+        size = self.auxiliaries.profile(cut).bits
         up, down = found.uplink_bits, found.downlink_bits
         return found._replace(uplink_bits=Affine(up.fixed + upload * size, up.kept),
                               downlink_bits=Affine(down.fixed + download * size, down.kept))

@@ -150,7 +150,7 @@ class FSLSage:
         found = guided_work(profile, self.auxiliaries, cut, self.training.sizes(samples), self.every, download, upload,
                             learns=False)
         aligning = self.keep * (2 * sum(profile.forward[cut:]) + self.align_steps * self.auxiliaries.align_flops(cut))
-        size = client.size_bits(self.auxiliaries.start(cut))
+        size = self.auxiliaries.profile(cut).bits
         down = found.downlink_bits
         return found._replace(server_flops=Affine(found.server_flops.fixed + aligning / self.align_every),
                               downlink_bits=Affine(down.fixed + size / self.align_every, down.kept))
