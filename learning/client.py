@@ -8,13 +8,14 @@ import torch
 from torch import nn
 
 from learning import average, params
-from learning.algorithm import Affine, Link, Work
+from learning.algorithm import Affine, Draws, Link, Plan, Shard, Work
 from learning.compress import FLOAT_BITS, label_bits, quantise, scales_of, sent_bits
 from learning.optimiser import Moments, Optimiser
 from learning.params import Params
 from learning.profile import Profile
 from learning.pruning import SCOPES, SCORES, average_kept, keep_mask, score
-from learning.split import PLAIN, Compression, Learnt, crossing_bits, side_bits
+from learning.split import PLAIN, Compression, Learnt, crossing_bits, side_bits, split_gradient
+from learning.training import Training
 
 TIE = 1e-9      # weight of the magnitude beside a score: it decides between equals
 
@@ -154,6 +155,22 @@ def fetch(model: Params, held: Params, cut: int, link: Link) -> Params:
     if missing:
         link.down["model"] += size_bits(missing)                                             # server -> device
     return {**missing, **params.front(held, cut)}
+
+
+def visit(net: nn.Sequential, training: Training, shard: Shard, plan: Plan, draws: Draws, sides: tuple[Params, Params],
+          moments: tuple[Moments, Moments], link: Link) -> tuple[Params, Params, Moments, Moments]:
+    """A round of one device with a server side: its own side comes down, both take a step on each batch, its own goes up.
+
+    ``sides`` and ``moments`` are the device's and the server's, before the round; what comes back is after it.
+    """
+    (front, back), (of_front, of_back) = sides, moments
+    link.down["model"] += size_bits(front)                                                   # server -> device
+    for x, y in training.batches(shard, draws):
+        done = split_gradient(net, {**front, **back}, plan.cut, x, y, link=link)
+        front, of_front = descend(training.client, front, done, of_front)
+        back, of_back = descend(training.server, back, done, of_back)
+    link.up["model"] += size_bits(front)                                                     # device -> server
+    return front, back, of_front, of_back
 
 
 def upload(net: nn.Module, update: Params, mask: Params, compression: Compression, rng: torch.Generator, link: Link) -> Params:

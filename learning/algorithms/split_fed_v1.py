@@ -17,7 +17,7 @@ from learning.algorithm import Link, Plans, Round, Shard, Streams, Work, planned
 from learning.optimiser import Moments
 from learning.params import Params
 from learning.profile import Profile
-from learning.split import PLAIN, split_gradient
+from learning.split import PLAIN
 from learning.training import DEFAULT, Training
 
 
@@ -54,13 +54,9 @@ class SplitFedV1:
         share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
         of_client, of_server, ends = list(state.client), list(state.server), {}
         for k, plan in planned(plans, share):
-            link, front, back = links[k], params.front(state.model, plan.cut), params.back(state.model, plan.cut)
-            link.down["model"] += client.size_bits(front)                                    # server -> device
-            for x, y in self.training.batches(shards[k], streams.draws(state.round, k)):
-                done = split_gradient(self.net, {**front, **back}, plan.cut, x, y, link=link)
-                front, of_client[k] = client.descend(self.training.client, front, done, of_client[k])
-                back, of_server[k] = client.descend(self.training.server, back, done, of_server[k])
-            link.up["model"] += client.size_bits(front)                                      # device -> server
+            draws, sides = streams.draws(state.round, k), (params.front(state.model, plan.cut), params.back(state.model, plan.cut))  # a copy of the server's side
+            front, back, of_client[k], of_server[k] = client.visit(
+                self.net, self.training, shards[k], plan, draws, sides, (of_client[k], of_server[k]), links[k])
             ends[k] = {**front, **back}
         model = {**state.model, **average.mean(ends, share)}
         return SplitFedV1State(model, tuple(of_client), tuple(of_server), state.round + 1), Round.of(links)

@@ -15,7 +15,7 @@ from learning.algorithm import Link, Plans, Round, Shard, Streams, Work, planned
 from learning.optimiser import Moments
 from learning.params import Params
 from learning.profile import Profile
-from learning.split import PLAIN, split_gradient
+from learning.split import PLAIN
 from learning.training import DEFAULT, Training
 
 
@@ -52,13 +52,9 @@ class SplitFedV2:
         share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
         of_client, of_server, server, fronts = list(state.client), state.server, state.model, {}
         for k, plan in planned(plans, streams.order(state.round, list(share))):
-            link, front, back = links[k], params.front(state.model, plan.cut), params.back(server, plan.cut)
-            link.down["model"] += client.size_bits(front)                                    # server -> device
-            for x, y in self.training.batches(shards[k], streams.draws(state.round, k)):
-                done = split_gradient(self.net, {**front, **back}, plan.cut, x, y, link=link)
-                front, of_client[k] = client.descend(self.training.client, front, done, of_client[k])
-                back, of_server = client.descend(self.training.server, back, done, of_server)
-            link.up["model"] += client.size_bits(front)                                      # device -> server
+            draws, sides = streams.draws(state.round, k), (params.front(state.model, plan.cut), params.back(server, plan.cut))  # the one server side
+            front, back, of_client[k], of_server = client.visit(
+                self.net, self.training, shards[k], plan, draws, sides, (of_client[k], of_server), links[k])
             fronts[k], server = front, {**server, **back}
         model = average.sides(server, fronts, share)
         return SplitFedV2State(model, tuple(of_client), of_server, state.round + 1), Round.of(links)

@@ -16,7 +16,7 @@ from learning.algorithm import Link, Plans, Round, Shard, Streams, Work, planned
 from learning.optimiser import Moments
 from learning.params import Params
 from learning.profile import Profile
-from learning.split import PLAIN, split_gradient
+from learning.split import PLAIN
 from learning.training import DEFAULT, Training
 
 
@@ -53,13 +53,9 @@ class SplitLearning:
         share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
         model, of_client, of_server = state.model, list(state.client), state.server
         for k, plan in planned(plans, share):
-            link, front, back = links[k], params.front(model, plan.cut), params.back(model, plan.cut)
-            link.down["model"] += client.size_bits(front)                                    # the device before -> this one
-            for x, y in self.training.batches(shards[k], streams.draws(state.round, k)):
-                done = split_gradient(self.net, {**front, **back}, plan.cut, x, y, link=link)
-                front, of_client[k] = client.descend(self.training.client, front, done, of_client[k])
-                back, of_server = client.descend(self.training.server, back, done, of_server)
-            link.up["model"] += client.size_bits(front)                                      # this device -> the next one
+            draws, sides = streams.draws(state.round, k), (params.front(model, plan.cut), params.back(model, plan.cut))  # from the device before
+            front, back, of_client[k], of_server = client.visit(
+                self.net, self.training, shards[k], plan, draws, sides, (of_client[k], of_server), links[k])
             model = {**front, **back}
         return SplitLearningState(model, tuple(of_client), of_server, state.round + 1), Round.of(links)
 
