@@ -54,7 +54,8 @@ class SplitFedV1:
         share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
         of_client, of_server, ends = list(state.client), list(state.server), {}
         for k, plan in planned(plans, share):
-            draws, sides = streams.draws(state.round, k), (params.front(state.model, plan.cut), params.back(state.model, plan.cut))  # a copy of the server's side
+            draws = streams.draws(state.round, k)
+            sides = params.front(state.model, plan.cut), params.back(state.model, plan.cut)         # a copy of the server's side
             front, back, of_client[k], of_server[k] = client.visit(
                 self.net, self.training, shards[k], plan, draws, sides, (of_client[k], of_server[k]), links[k])
             ends[k] = {**front, **back}

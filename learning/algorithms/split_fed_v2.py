@@ -52,7 +52,8 @@ class SplitFedV2:
         share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
         of_client, of_server, server, fronts = list(state.client), state.server, state.model, {}
         for k, plan in planned(plans, streams.order(state.round, list(share))):
-            draws, sides = streams.draws(state.round, k), (params.front(state.model, plan.cut), params.back(server, plan.cut))  # the one server side
+            draws = streams.draws(state.round, k)
+            sides = params.front(state.model, plan.cut), params.back(server, plan.cut)              # the one server side
             front, back, of_client[k], of_server = client.visit(
                 self.net, self.training, shards[k], plan, draws, sides, (of_client[k], of_server), links[k])
             fronts[k], server = front, {**server, **back}

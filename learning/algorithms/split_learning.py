@@ -53,7 +53,8 @@ class SplitLearning:
         share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
         model, of_client, of_server = state.model, list(state.client), state.server
         for k, plan in planned(plans, share):
-            draws, sides = streams.draws(state.round, k), (params.front(model, plan.cut), params.back(model, plan.cut))  # from the device before
+            draws = streams.draws(state.round, k)
+            sides = params.front(model, plan.cut), params.back(model, plan.cut)                     # from the device before
             front, back, of_client[k], of_server = client.visit(
                 self.net, self.training, shards[k], plan, draws, sides, (of_client[k], of_server), links[k])
             model = {**front, **back}
