@@ -2,13 +2,10 @@ r"""EPSL's allocation by its published block-coordinate descent and exactly, in 
 
 The scene is the paper's as far as it is known (reconstructed): devices uniform in a disc of 200 m, 20 subchannels of 10 MHz at
 28 GHz, an antenna gain product of 10, noise of -174 dBm/Hz, 31.76 dBm a device and 36.99 dBm in all, -50 dBm/Hz down, batches of
-64 of which half is aggregated, clocks uniform in 1 to 1.6 GHz at 1/16 cycle a FLOP, a server of 5 GHz at 1/32. Path loss is
-
-.. math:: \alpha + 10 \beta \log_{10} d + \mathcal{N}(0, \sigma^2)\ \mathrm{dB},
-
-(alpha, beta, sigma) = (61.4, 2, 5.8) in sight, which has probability exp(-d / 67.1 m), and (72, 2.92, 8.7) else
-(Akdeniz et al., IEEE JSAC 32(6), 2014). Each subchannel fades on its own, Rayleigh: ours, for without fading all subchannels of a
-device are alike. The network is ResNet-18 for images of 64 x 64 x 3 and 7 classes (HAM10000, scaled down).
+64 of which half is aggregated, clocks uniform in 1 to 1.6 GHz at 1/16 cycle a FLOP, a server of 5 GHz at 1/32. Path loss,
+shadowing and sight are those of New York at 28 GHz (``CloseIn`` in ``channels/path_loss.py``). Each subchannel fades on its own,
+Rayleigh: ours, for without fading all subchannels of a device are alike. The network is ResNet-18 for images of 64 x 64 x 3 and
+7 classes (HAM10000, scaled down).
 """
 
 import argparse
@@ -21,7 +18,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from channels.units import db_to_linear, dbm_to_watt
+from channels.path_loss import CloseIn
+from channels.units import dbm_to_watt
 from optim.epsl import EpslProblem, latency
 from optim.epsl_amounts import epsl_problem
 from optim.epsl_answer import EpslAnswer, epsl_residual, settle
@@ -61,12 +59,10 @@ def network() -> dict[str, NDArray | float]:
 
 def scene(rng: np.random.Generator, devices: int, *, aggregated: float = 0.5) -> EpslProblem:
     """A random round of the paper's cell."""
-    distance = 200.0 * np.sqrt(rng.uniform(0.0025, 1.0, devices))                        # none within 10 m
-    sight = rng.random(devices) < np.exp(-distance / 67.1)
-    alpha, beta, sigma = (np.where(sight, a, b) for a, b in ((61.4, 72.0), (2.0, 2.92), (5.8, 8.7)))
-    loss_db = alpha + 10 * beta * np.log10(distance) + sigma * rng.standard_normal(devices)
-    fading = rng.standard_exponential((devices, BANDS))
-    gain = 10.0 * db_to_linear(-loss_db)[:, None] * fading / dbm_to_watt(-174.0)
+    law, distance = CloseIn(), 200.0 * np.sqrt(rng.uniform(0.0025, 1.0, devices))        # none within 10 m
+    sight = rng.random(devices) < law.sight_probability(distance)
+    mean = law.gain(distance, sight) * np.exp(-law.spread(distance, sight) * rng.standard_normal(devices))
+    gain = 10.0 * mean[:, None] * rng.standard_exponential((devices, BANDS)) / dbm_to_watt(-174.0)
     return epsl_problem(
         gain, batch=64, aggregated=aggregated, clock=rng.uniform(1e9, 1.6e9, devices), server_clock=5e9, cycles_per_flop=1 / 16,
         server_cycles_per_flop=1 / 32, width=10e6, peak_power=dbm_to_watt(31.76), total_power=dbm_to_watt(36.99),
