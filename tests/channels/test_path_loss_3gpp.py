@@ -69,6 +69,7 @@ def test_losses_are_those_of_table_7_4_1_1_by_hand(law, slant, sight, by_hand):
     (UMi(), 18.0, 1.0), (UMi(), 36.0, 0.5 + 0.5 * 0.3678794),               # e^-1
     (InH(), 1.2, 1.0), (InH(), 5.9, 0.3678794), (InH(), 39.1, 0.32 * 0.3678794),
     (InH(office="open"), 5.0, 1.0), (InH(office="open"), 40.4, 0.6065307), (InH(office="open"), 260.7, 0.54 * 0.3678794),
+    (InH(), 6.5, 0.32), (InH(office="open"), 49.4, 0.54 * 0.9981123),       # e^(-0.4/211.7)
     (RMa(), 10.0, 1.0), (RMa(), 1010.0, 0.3678794), (RMa(), 2010.0, 0.1353353),
 ])
 def test_probabilities_of_sight_are_those_of_table_7_4_2_1_by_hand(law, distance, by_hand):
