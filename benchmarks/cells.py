@@ -1,4 +1,5 @@
-"""Cells to measure on: one server, devices in a ring of 10 to 250 m, 3GPP path loss, shadowing of 8 dB, Rayleigh fading.
+"""Cells to measure on: one server, devices in a ring of 10 to 250 m, 3GPP path loss, Rayleigh fading, shadowing of 8 dB
+for each on its own.
 
 Who would be received with less than 15 dB in an equal share of the band, on average, moves until it is, and fades are cut at
 -13 dB: there a device would rather wait than make all wait.
@@ -9,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from channels.cell import Cell
-from channels.units import dbm_to_watt
+from channels.units import db_to_neper, dbm_to_watt
 from optim.costs import RoundCosts
 from optim.fastest import least_deadline
 from optim.problem import Deadline
@@ -23,13 +24,13 @@ NOISE = dbm_to_watt(-167.0)      # thermal noise and a noise figure of 7 dB [W/H
 def cell(seed: int, devices: int, options: int, rows: int = 1, tight: float = 1.2) -> Deadline:
     """The deadline problem of ``rows`` fading blocks (axis 0; none for one block), feasible in each.
 
-
     The deadline is ``tight`` times the shortest that all blocks can keep. The costs are those of small devices (tens of
     milliseconds, a megabit), each option having its own; pruning costs the square of its ratio.
     """
     rng = np.random.default_rng(seed)
-    place = Cell().place(rng, devices)
-    mean = np.maximum(place.mean_gain, LEAST_SNR * NOISE * HERTZ_PER_DEVICE / POWER)
+    place = Cell(shadowing=0.0).place(rng, devices)
+    shadowing = np.exp(db_to_neper(8.0) * rng.standard_normal(devices))
+    mean = np.maximum(place.mean_gain * shadowing, LEAST_SNR * NOISE * HERTZ_PER_DEVICE / POWER)
     gain = mean * np.maximum(place.draw(rng, blocks=rows) / place.mean_gain, LEAST_FADE) / NOISE
     table = [(0.01, 0.1), (0.01, 0.3), (1e4, 1e6), (1e4, 2e6), (1e-3, 1e-2), (1e-3, 1e-2)]
     costs = RoundCosts(*(rng.uniform(a, b, (devices, options)) for a, b in table))

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chndtr, chndtrix, j0, ndtr, ndtri
 
+from channels.fading import combined
+
 SURE = 1e6         # noncentrality beyond which (2) is a normal law (to 1e-6 of its spread)
 
 
@@ -109,10 +111,4 @@ class Knowledge:
         noise = (rng.standard_normal((*h.shape, 2)) @ (1, 1j)) * np.sqrt(scattered / 2)[..., None]
         seen = mean + r * (h - mean) + np.sqrt(1 - r**2) * noise
         likely = mean + r * (seen - mean)
-        return Estimate(power(seen), power(likely), (1 - r[..., 0] ** 2) * scattered, h.shape[-1])
-
-
-def power(h: NDArray) -> NDArray:
-    """What maximum-ratio combining over the last axis collects, |h|^2 [1]."""
-    total: NDArray = np.sum(h.real**2 + h.imag**2, axis=-1)
-    return total
+        return Estimate(combined(seen), combined(likely), (1 - r[..., 0] ** 2) * scattered, h.shape[-1])

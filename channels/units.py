@@ -1,4 +1,4 @@
-"""Decibels to linear and back: the one place that converts.
+"""Decibels to linear and back, and km/h: the one place that converts.
 
 Everything inside the project is in SI units and linear gains; decibels appear where a person types or reads.
 """
@@ -30,3 +30,8 @@ def watt_to_dbm(power: ArrayLike) -> NDArray:
 def db_to_neper(spread_db: float) -> float:
     """Standard deviation of a natural logarithm of power [1] from the one in decibels [dB]."""
     return float(spread_db * np.log(10.0) / 10.0)
+
+
+def kmh_to_si(speed_kmh: float) -> float:
+    """Speed [m/s] from km/h."""
+    return speed_kmh / 3.6

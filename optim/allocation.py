@@ -1,12 +1,16 @@
 """What every solver returns: the decision, how it ended, and how it is graded."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from channels.arrays import float_arrays
+
+EACH = ("option", "ratio", "bandwidth", "power", "latency", "energy")      # what an allocation has of each device
 
 
 class Status(Enum):
@@ -82,6 +86,19 @@ class Allocation:
     def gap(self) -> NDArray:
         """Certified distance from the optimum, (objective - lower_bound) / objective [1]; 0 at an objective of 0."""
         return certified_gap(self.objective, self.lower_bound)
+
+    def devices(self, index: Any) -> "Allocation":
+        """The rows of some devices, at whose decision the others were there."""
+        return self._each(lambda values: values[..., index])
+
+    def among(self, who: NDArray) -> "Allocation":
+        """The same with a row for every device (K,), of zeros for those that are not among ``who`` (K,)."""
+        place = np.maximum(np.cumsum(who) - 1, 0)
+        return self._each(lambda values: np.where(who, values[..., place], 0))
+
+    def _each(self, change: Callable[[NDArray], NDArray]) -> "Allocation":
+        fields: dict[str, Any] = {name: change(getattr(self, name)) for name in EACH}
+        return replace(self, **fields)
 
     def row(self, index: Any) -> "Allocation":
         """One member (or a slice of members) of a batch."""

@@ -3,7 +3,7 @@
 >>> import wirelessfl as wfl
 >>> scenario = wfl.load_scenario(overrides=["cell.devices=4", "decision.pilot_rounds=4"])
 >>> world = wfl.world(scenario, seed=0)
->>> problem = wfl.problem(world, wfl.measure(world), gain=world.placement.mean_gain)
+>>> problem = wfl.problem(world, wfl.measure(world), gain=world.air.mean_gain)
 >>> print(wfl.solve_kkt(problem).status.value)
 optimal
 """
@@ -26,10 +26,10 @@ from optim.multipliers import Multipliers, multipliers
 from optim.problem import Deadline
 from optim.pruning_cost import PiecewiseLinear, PowerLaw
 from optim.time_to_accuracy import time_to_accuracy
-from wirelessfl.config import Scenario
 from wirelessfl.config import load as load_scenario
 from wirelessfl.experiment import run
 from wirelessfl.record import Record
+from wirelessfl.settings import Scenario
 from wirelessfl.simulate import simulate
 from wirelessfl.world import measure, problem, world
 

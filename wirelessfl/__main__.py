@@ -17,12 +17,13 @@ from channels.units import linear_to_db, watt_to_dbm
 from optim.allocation import Allocation
 from optim.deadline import residual
 from optim.problem import Deadline
-from wirelessfl.build import choose
-from wirelessfl.config import Scenario, SettingsError, load, to_toml
+from wirelessfl.config import SettingsError, choose, load, to_toml
+from wirelessfl.decide import present
 from wirelessfl.experiment import check, run
 from wirelessfl.policy import POLICIES, cuts_of, prepare
 from wirelessfl.record import Record, allocation_table
-from wirelessfl.world import World, measure, problem, world
+from wirelessfl.settings import Scenario
+from wirelessfl.world import World, measure, priced, world
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,23 +73,28 @@ def _solve(options: argparse.Namespace) -> int:
     chosen = choose(POLICIES, s.decision.policies[0], "decision.policies")
     w = world(s, s.seed)
     measured = measure(w)
-    gain = w.placement.draw(w.rng("fading"))
-    whole, decider = problem(w, measured, gain), prepare(chosen, w, measured)
+    seen = w.air.start(w.rng("fading")).seen(w.rng("estimates"), w.knowledge, s.decision.outage)
+    decider = prepare(chosen, w, measured)
+    everyone = priced(w, measured, seen)
+    who = present(decider, everyone, s.decision.absent == "stop")
+    whole = priced(w, measured, seen, who=who)
     found = decider.decide(whole)
     print(f"{s.name}: policy {s.decision.policies[0]}, seed {s.seed}, first round; {len(w.cuts)} splits, "
           f"{s.cell.devices} devices, {s.cell.bandwidth_mhz:g} MHz\n")
     if not found.status.feasible:
         print(f"status    {found.status.name.lower()}: {found.status.value}\nadvice    {decider.advice(whole, found)}")
         return 1
-    _print_decision(found, w, gain)
+    _print_decision(found.among(who), w, seen.up, who)
+    if not who.all():
+        print(f"left out  {np.flatnonzero(~who).tolist()}; with everyone: {decider.advice(everyone, decider.decide(everyone))}\n")
     if decider.option is not None:
         found = replace(found, option=np.zeros_like(found.option))            # the only one of its own problem
     _print_grades(replace(decider.allowed(whole), deadline=found.deadline), found, certified=decider.policy.band)
     return 0
 
 
-def _print_decision(found: Allocation, w: World, gain: np.ndarray) -> None:
-    t = allocation_table(found, cuts_of(w, found), gain, w.speed)
+def _print_decision(found: Allocation, w: World, gain: np.ndarray, who: np.ndarray) -> None:
+    t = allocation_table(found, cuts_of(w, found), gain, w.hardware.speed)[who]
     with np.errstate(divide="ignore"):
         shown = pd.DataFrame({
             "device": t["device"], "gain [dB]": linear_to_db(t["gain"]).round(1),

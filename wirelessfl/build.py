@@ -1,17 +1,15 @@
-"""From settings to values: the one place that knows names, and the door where decibels and MHz become SI units."""
+"""From settings to values: the one place that knows names, with ``wirelessfl.air``, which knows those of the air."""
 
 import dataclasses
-import difflib
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from channels.fading import Fading, NoFading, Rayleigh
-from channels.path_loss import LogDistance, Macro3GPP
+from channels.units import dbm_to_watt
 from learning import data as datasets
 from learning import models, partition
 from learning.algorithm import Algorithm
@@ -33,9 +31,10 @@ from learning.optimiser import Optimiser, adam, sgd
 from learning.split import Compression
 from learning.training import Training
 from optim import bound
-from wirelessfl.config import Scenario, SettingsError, TrainingSettings
-
-T = TypeVar("T")
+from wirelessfl import air
+from wirelessfl.config import SettingsError, choose
+from wirelessfl.population import GHZ, Hardware, LogUniform, Population, Profile, mixed
+from wirelessfl.settings import DeviceSettings, Scenario, TrainingSettings
 
 ALGORITHMS: dict[str, Any] = {
     "fedavg": FedAvg, "split-learning": SplitLearning, "splitfed-v1": SplitFedV1, "splitfed-v2": SplitFedV2, "psl": PSL,
@@ -51,11 +50,6 @@ OPTIMISERS: dict[str, Callable[[TrainingSettings, float], Optimiser]] = {
     "sgd": lambda t, lr: sgd(lr, t.momentum, t.weight_decay),
     "adam": lambda t, lr: adam(lr, t.weight_decay),
 }
-FADING: dict[str, Callable[[], Fading]] = {"rayleigh": Rayleigh, "none": NoFading}
-PATH_LOSS: dict[str, Callable[[Scenario], Any]] = {
-    "3gpp-macro": lambda s: Macro3GPP(),
-    "log-distance": lambda s: LogDistance(s.cell.exponent, 1e9 * s.cell.carrier_ghz),
-}
 PARTITIONS: dict[str, Callable[[NDArray, int, np.random.Generator, Scenario], list[NDArray]]] = {
     "iid": lambda labels, devices, rng, s: partition.iid(labels, devices, rng),
     "dirichlet": lambda labels, devices, rng, s: partition.dirichlet(labels, devices, rng, s.data.concentration),
@@ -69,22 +63,13 @@ BOUNDS: dict[str, Callable[[bound.Constants, NDArray, int], Any]] = {
 }
 
 
-def choose(table: Mapping[str, T], name: str, key: str) -> T:
-    """The entry ``name`` of a table of names, or a sentence with the nearest one."""
-    if name in table:
-        return table[name]
-    close = difflib.get_close_matches(name, list(table), 1, cutoff=0.4)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise SettingsError(f"{key}: {name!r} is none of {list(table)}{hint}")
-
-
 def check(s: Scenario) -> Dataset:
     """Look up every name of a scenario and load its data, so that nothing is missing when work has begun."""
-    choose(FADING, s.cell.fading, "cell.fading")
-    choose(PATH_LOSS, s.cell.path_loss, "cell.path_loss")
     choose(PARTITIONS, s.data.partition, "data.partition")
     choose(BOUNDS, s.decision.bound, "decision.bound")
     try:
+        air.check(s)
+        hardware(s.devices, np.random.default_rng(0), s.cell.devices)
         found = dataset(s)
         Augment(s.training.flip, s.training.crop)(found.x_train[:1], torch.Generator())
         if s.cell.devices <= len(found.y_train):
@@ -102,6 +87,14 @@ def dataset(s: Scenario) -> Dataset:
     """The scenario's data; every seed has the same subset."""
     d = s.data
     return datasets.load(d.dataset, train=d.train or None, test=d.test or None, seed=s.seed, standardise=d.standardise)
+
+
+def hardware(d: DeviceSettings, rng: np.random.Generator, devices: int) -> Hardware:
+    """Draw what the scenario's devices compute and send with: of one law, or a mix of named profiles."""
+    plain = Profile(LogUniform(d.slowest_gflops, d.fastest_gflops, GHZ), 1.0, 1e-12 * d.energy_pj_per_flop,
+                    float(dbm_to_watt(d.tx_power_dbm)))
+    drawn = (mixed(d.profiles) if d.profiles else Population((plain,))).sample(rng, devices)
+    return drawn._replace(battery=np.full(devices, d.battery_j)) if d.battery_j else drawn
 
 
 def network(s: Scenario, found: Dataset, seed: int = 0) -> nn.Sequential:

@@ -18,10 +18,10 @@ import pandas as pd
 from learning.calibration import Calibration
 from learning.data import Dataset
 from wirelessfl import build, plot
-from wirelessfl.config import Scenario
 from wirelessfl.plot_partition import partition_picture
 from wirelessfl.policy import POLICIES
 from wirelessfl.record import Record, allocations_table, reached, rounds_table
+from wirelessfl.settings import Scenario
 from wirelessfl.simulate import simulate
 from wirelessfl.world import measure, world
 

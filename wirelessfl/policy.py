@@ -15,7 +15,7 @@ from optim.problem import Deadline
 from optim.shares import equal_shares, solve_shares
 from optim.time_to_accuracy import time_to_accuracy, worth_of_progress
 from wirelessfl.build import ONE_CUT
-from wirelessfl.world import World, problem
+from wirelessfl.world import World, priced
 
 FORECASTS = 32      # channels on which the worth of progress, and the best common split, are found beforehand
 
@@ -105,9 +105,9 @@ def prepare(policy: Policy, w: World, measured: Calibration) -> Decider:
     Algorithms whose cut cannot change during a run (``build.ONE_CUT``) have one common split under every policy.
     """
     s = w.scenario
-    gains = w.placement.draw(w.rng("forecast"), blocks=FORECASTS)
+    gains = w.air.forecast(w.rng("forecast"), FORECASTS, w.knowledge, s.decision.outage)
     spread = 1 / s.training.interval
-    sampled = problem(w, measured, gains, spread, spread)
+    sampled = priced(w, measured, gains, (spread, spread))
     plain = Decider(policy, s.decision.exponent, 1e-3 * s.decision.deadline_ms)
     if policy.splits and not isinstance(w.algorithm, ONE_CUT):
         tries = [plain]

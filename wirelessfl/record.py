@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from optim.allocation import Allocation, Status
+from wirelessfl.fate import Fate
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,19 @@ class Record:
     train_loss : float
         Mean over the devices [nat].
     latency, elapsed : float
-        Time of the round, and since the start [s].
+        Time that the round took, and since the start [s].
     energy, spent : float
-        Energy of all devices in the round, and since the start [J].
+        Energy that all devices spent in the round, and since the start [J].
     uplink_bits, downlink_bits : float
-        Traffic of all devices in the round, counted from the tensors [bit].
+        Traffic in the round of all devices that got through, each bit once, counted from the tensors [bit].
     cut, gain, speed : (K,) array
-        Blocks on each device; its power gain [1] and computing speed [FLOP/s].
+        Blocks on each device; its uplink's true power gain [1] and computing speed [FLOP/s].
     allocation : Allocation
+        What was planned, with zeros for devices that were left out.
+    who : (K,) bool array
+        Devices that were not left out.
+    fate : Fate
+        What became of the plan.
     advice : str
         What stood in the way, where the round is infeasible.
     """
@@ -42,16 +48,18 @@ class Record:
     test_loss: float
     own_accuracy: float
     train_loss: float
+    uplink_bits: float
+    downlink_bits: float
     latency: float
     elapsed: float
     energy: float
     spent: float
-    uplink_bits: float
-    downlink_bits: float
     cut: NDArray
     gain: NDArray
     speed: NDArray
     allocation: Allocation
+    who: NDArray
+    fate: Fate
     advice: str = ""
 
     @property
@@ -67,6 +75,8 @@ def rounds_table(records: Iterable[Record]) -> pd.DataFrame:
         "own_accuracy": r.own_accuracy,
         "train_loss": r.train_loss, "latency_s": r.latency, "elapsed_s": r.elapsed, "energy_j": r.energy,
         "spent_j": r.spent, "uplink_bits": r.uplink_bits, "downlink_bits": r.downlink_bits,
+        "devices": int(r.who.sum()), "arrived": int(r.fate.arrived.sum()), "outages": int(r.fate.outage.sum()),
+        "planned_s": float(r.allocation.latency.max()),
         "progress_lost": float(r.allocation.objective), "gap": float(r.allocation.gap),
         "price_per_hz": float(r.allocation.price), "status": r.status.name.lower()} for r in records])
 
@@ -74,6 +84,7 @@ def rounds_table(records: Iterable[Record]) -> pd.DataFrame:
 def allocations_table(records: Iterable[Record]) -> pd.DataFrame:
     """One row a round and device: what it was given, and what it was like."""
     return pd.concat([allocation_table(r.allocation, r.cut, r.gain, r.speed).assign(
+        took_s=r.fate.latency, spent_j=r.fate.energy, arrived=r.fate.arrived, outage=r.fate.outage,
         policy=r.policy, seed=r.seed, round=r.round) for r in records], ignore_index=True).pipe(
         lambda t: t[["policy", "seed", "round", *(c for c in t.columns if c not in ("policy", "seed", "round"))]])
 

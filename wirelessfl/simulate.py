@@ -1,21 +1,21 @@
 """One run: learning on the one side, the air on the other, decisions between them, and a clock."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
-from learning.algorithm import Plan
+from channels.links import Gains
+from learning.algorithm import Plan, State
 from learning.calibration import Calibration
 from learning.evaluate import evaluate_all
 from learning.threads import one_thread
-from optim.allocation import Allocation, Status
-from optim.answer import at_full_power
-from wirelessfl.build import choose
-from wirelessfl.config import Scenario
-from wirelessfl.policy import POLICIES, Decider, cuts_of, prepare
+from wirelessfl.config import choose
+from wirelessfl.decide import Decision, decide, transfers
+from wirelessfl.fate import NOTHING, Downlink, Fate, fate
+from wirelessfl.policy import POLICIES, Decider, prepare
 from wirelessfl.record import Record
-from wirelessfl.world import World, measure, problem, world
+from wirelessfl.settings import Scenario
+from wirelessfl.world import World, measure, world
 
 
 def simulate(scenario: Scenario, policy: str = "joint", seed: int | None = None,
@@ -43,49 +43,43 @@ def simulate(scenario: Scenario, policy: str = "joint", seed: int | None = None,
 
 
 def _rounds(w: World, name: str, decider: Decider, measured: Calibration, seed: int) -> Iterator[Record]:
-    fading, streams = w.rng("fading"), w.streams()
-    state, decision = w.algorithm.init(len(w.shards)), None
-    elapsed = spent = 0.0
+    fading, estimates, luck = w.rng("fading"), w.rng("estimates"), w.rng("delivery")
+    state, decision, battery = w.algorithm.init(len(w.shards)), None, w.hardware.battery
+    links, elapsed, spent = w.air.start(fading), 0.0, 0.0
     for number in range(w.scenario.training.rounds):
-        gain = w.placement.draw(fading)
-        decision, now = decide(w, measured, decider, gain, number, decision)
-        cut = cuts_of(w, now)
-        latency = energy = up = down = train_loss = 0.0
-        if now.status.feasible:
-            plans = [Plan(int(c), float(r)) for c, r in zip(cut, now.ratio, strict=True)]
-            with one_thread():
-                state, done = w.algorithm.step(state, w.shards, plans, streams)
-            latency, energy = float(now.latency.max()), float(now.energy.sum())
-            elapsed, spent, train_loss = elapsed + latency, spent + energy, float(np.mean(done.loss))
-            up, down = (sum(getattr(t, side) for t in done.traffic) for side in ("uplink_bits", "downlink_bits"))
+        seen = links.seen(estimates, w.knowledge, w.scenario.decision.outage)
+        decision = decide(w, measured, decider, seen, number, battery, decision)
+        done = happen(luck, w, decision, seen, links.gains, number)
+        state, told = train(w, state, decision, done)
         with one_thread():
             scores = evaluate_all(w.net, w.algorithm.models(state), w.data.x_test, w.data.y_test, [s.y for s in w.shards])
-        yield Record(name, seed, number, *scores, train_loss, latency, elapsed, energy, spent, up, down, cut, gain,
-                     w.speed, now, "" if now.status.feasible else decider.advice(problem(w, measured, gain), now))
-        if not now.status.feasible:
+        latency, energy = float(done.latency.max()), float(done.energy.sum())
+        elapsed, spent, stopped = elapsed + latency, spent + energy, not decision.now.status.feasible
+        yield Record(name, seed, number, *scores, *told, latency, elapsed, energy, spent, decision.cut, links.gains.up,
+                     w.hardware.speed, decision.plan, decision.who, done,
+                     (decision.advice or decider.advice(decision.problem, decision.now)) if stopped else "")
+        if stopped:
             return
+        links, battery = links.after(fading, latency), battery - done.energy
 
 
-def decide(w: World, measured: Calibration, decider: Decider, gain: np.ndarray, number: int,
-           before: Allocation | None) -> tuple[Allocation, Allocation]:
-    """The decision that stands, and the allocation of this round, at power gains ``gain`` (K,) [1].
+def happen(rng: np.random.Generator, w: World, decision: Decision, seen: Gains, truth: Gains, number: int) -> Fate:
+    """What becomes of a round that was decided on gains as they were ``seen`` (K,), where they are what they are."""
+    who, now = decision.who, decision.now
+    if not now.status.feasible:
+        return NOTHING.among(who & False)
+    fixed, kept = w.work(transfers(w.algorithm, number))[3][:, who, now.option]
+    down = Downlink(fixed + (1 - now.ratio) * kept, *(w.downlink_rate(gains.down)[who] for gains in (seen, truth)))
+    return fate(rng, now, decision.problem, truth.up[who] / w.noise, down, w.packets, w.scenario.decision.patience).among(who)
 
-    Splits and ratios are decided when client sides have just been averaged, on the costs spread over the interval;
-    in between, and on each round's own costs, only band and power are. Decided "once", on the mean channel, everything
-    stays as it is and devices send at full power: a deadline is then not kept, and an energy budget ends the run if broken.
-    """
-    interval, once = w.algorithm.interval, w.scenario.decision.when == "once"
-    first = number % interval == 0
-    if before is None or (first and not once):
-        spread = 1 / interval
-        basis = w.placement.mean_gain if once else gain
-        before = decider.decide(problem(w, measured, basis, spread, spread))
-    if not before.status.feasible or (interval == 1 and not once):
-        return before, before
-    actual = problem(w, measured, gain, float(first), float((number + 1) % interval == 0))
-    if once:
-        now = at_full_power(actual, before)
-        broke = bool(np.any(now.energy > actual.energy_budget * (1 + 1e-9)))
-        return before, replace(now, status=Status.ENERGY) if broke else now
-    now = decider.solve(actual.pinned(before.option, before.ratio))
-    return before, replace(now, option=before.option, ratio=before.ratio)
+
+def train(w: World, state: State, decision: Decision, done: Fate) -> tuple[State, tuple[float, float, float]]:
+    """The state after a round of those that got through; their mean loss [nat], and their bits up and down."""
+    if not done.arrived.any():
+        return state, (0.0, 0.0, 0.0)
+    plans = [Plan(int(cut), float(ratio)) if there else None
+             for cut, ratio, there in zip(decision.cut, decision.plan.ratio, done.arrived, strict=True)]
+    with one_thread():
+        state, told = w.algorithm.step(state, w.shards, plans, w.streams())
+    up, down = (sum(getattr(t, name) for t in told.traffic) for name in ("uplink_bits", "downlink_bits"))
+    return state, (float(np.nanmean(told.loss)), up, down)

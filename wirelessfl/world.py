@@ -1,16 +1,18 @@
 """One seed of a scenario, and the allocation problems in it: here decibels and MHz become SI units."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from channels.cell import Cell, Placement
+from channels.csi import Knowledge
+from channels.delivery import Packets
+from channels.links import Air, Gains
 from channels.rates import rate
-from channels.units import db_to_neper, dbm_to_watt
+from channels.units import dbm_to_watt
 from learning.algorithm import Algorithm, Shard, Streams
 from learning.algorithms.split_fed_v2 import SplitFedV2
 from learning.algorithms.split_learning import SplitLearning
@@ -22,8 +24,13 @@ from learning.threads import one_thread
 from optim import bound
 from optim.costs import round_costs
 from optim.problem import Deadline
-from wirelessfl.build import BOUNDS, FADING, PARTITIONS, PATH_LOSS, algorithm, check, choose, cuts, network
-from wirelessfl.config import Scenario, SettingsError
+from wirelessfl import air
+from wirelessfl.build import BOUNDS, PARTITIONS, algorithm, check, cuts, hardware, network
+from wirelessfl.config import SettingsError, choose
+from wirelessfl.population import Hardware
+from wirelessfl.settings import Scenario
+
+Times = tuple[float, float]        # how often a client model's download and upload are counted in a round
 
 
 @dataclass(frozen=True)
@@ -34,8 +41,10 @@ class World:
     ----------
     parts : (K,) tuple of arrays
         Which training samples each device holds, as indices; ``shards`` are the samples themselves.
-    speed : (K,) array
-        Computing speed of each device [FLOP/s].
+    air : Air
+        Where the gains of the links come from.
+    hardware : Hardware
+        What each device computes and sends with, (K,).
     cuts : (O,) tuple of int
         Cuts that the options of the allocation problem stand for.
     seeds : dict
@@ -48,10 +57,11 @@ class World:
     algorithm: Algorithm
     parts: tuple[NDArray, ...]
     shards: tuple[Shard, ...]
-    placement: Placement
-    speed: NDArray
+    air: Air
+    hardware: Hardware
     cuts: tuple[int, ...]
     seeds: dict[str, int]
+    _work: dict[Times, NDArray] = field(default_factory=dict, repr=False)
 
     @cached_property
     def profile(self) -> Profile:
@@ -63,14 +73,42 @@ class World:
         sizes = np.array([len(shard) for shard in self.shards], float)
         return sizes / sizes.sum()
 
+    @property
+    def noise(self) -> float:
+        """Noise density at the receivers [W/Hz]."""
+        c = self.scenario.cell
+        return float(dbm_to_watt(c.noise_dbm_per_hz + c.noise_figure_db))
+
+    @property
+    def knowledge(self) -> Knowledge:
+        return air.knowledge(self.scenario.channel)
+
+    @property
+    def packets(self) -> Packets:
+        return air.packets(self.scenario.channel)
+
     def rng(self, cause: str) -> np.random.Generator:
         return np.random.default_rng(self.seeds[cause])
 
     def streams(self) -> Streams:
         return Streams(self.seeds["batches"], self.seeds["compression"])
 
+    def work(self, times: Times = (1.0, 1.0)) -> NDArray:
+        """Amounts of a round, (4, 2, K, O): device, uplink, server, downlink; fixed and kept [FLOP], [bit]."""
+        if times not in self._work:
+            devices = len(self.shards)
+            table = [[self.algorithm.work(self.profile, cut, len(shard), devices, *times) for cut in self.cuts]
+                     for shard in self.shards]
+            self._work[times] = np.moveaxis(np.array(table, float), (2, 3), (0, 1))
+        return self._work[times]
 
-CAUSES = ("placement", "fading", "forecast", "speed", "partition", "weights", "batches", "compression")
+    def downlink_rate(self, gain: ArrayLike) -> NDArray:
+        """Rate (..., K) towards each device at gains (..., K) [1], in equal shares of band and power [bit/s]."""
+        devices, power = len(self.shards), float(dbm_to_watt(self.scenario.devices.server_power_dbm))
+        return rate(1e6 * self.scenario.cell.downlink_mhz / devices, power / devices * np.asarray(gain) / self.noise)
+
+
+CAUSES = ("placement", "fading", "forecast", "speed", "partition", "weights", "batches", "compression", "estimates", "delivery")
 
 
 def world(s: Scenario, seed: int, found: Dataset | None = None) -> World:
@@ -83,13 +121,9 @@ def world(s: Scenario, seed: int, found: Dataset | None = None) -> World:
     split = choose(PARTITIONS, s.data.partition, "data.partition")
     parts = tuple(split(found.y_train.numpy(), s.cell.devices, np.random.default_rng(seeds["partition"]), s))
     shards = tuple(Shard(found.x_train[part], found.y_train[part]) for part in map(torch.from_numpy, parts))
-    c, d = s.cell, s.devices
-    cell = Cell(c.radius_m, c.nearest_m, choose(PATH_LOSS, c.path_loss, "cell.path_loss")(s), db_to_neper(c.shadowing_db),
-                choose(FADING, c.fading, "cell.fading")())
-    speed = 1e9 * np.exp(np.random.default_rng(seeds["speed"]).uniform(
-        np.log(d.slowest_gflops), np.log(d.fastest_gflops), c.devices))
-    placement = cell.place(np.random.default_rng(seeds["placement"]), c.devices)
-    return World(s, found, net, runs, parts, shards, placement, speed, cuts(s, runs), seeds)
+    links = air.air(s, np.random.default_rng(seeds["placement"]))
+    has = hardware(s.devices, np.random.default_rng(seeds["speed"]), s.cell.devices)
+    return World(s, found, net, runs, parts, shards, links, has, cuts(s, runs), seeds)
 
 
 def measure(w: World) -> Calibration:
@@ -112,24 +146,34 @@ def constants(measured: Calibration, lr: float) -> bound.Constants:
 
 
 def problem(w: World, measured: Calibration, gain: NDArray, download: float = 1.0, upload: float = 1.0) -> Deadline:
-    """The allocation problem of a round with power gains ``gain`` (..., K) [1]."""
+    """The allocation problem of a round with power gains ``gain`` (..., K) [1], the same in both directions.
+
+    A client model's transfers count ``download`` and ``upload`` times.
+    """
+    return priced(w, measured, Gains(gain, gain), (download, upload))
+
+
+def priced(w: World, measured: Calibration, gains: Gains, times: Times = (1.0, 1.0), who: NDArray | None = None) -> Deadline:
+    """The allocation problem of a round among the devices ``who`` (K,), all without, at gains (..., K) [1].
+
+    ``times`` says how often the download and the upload of a client model are counted.
+    """
     s = w.scenario
     _all_at_once(w)
-    c, d = s.cell, s.devices
-    noise = dbm_to_watt(c.noise_dbm_per_hz + c.noise_figure_db)                              # [W/Hz]
-    table = [[w.algorithm.work(w.profile, cut, len(shard), c.devices, download, upload) for cut in w.cuts] for shard in w.shards]
-    amounts = np.moveaxis(np.array(table, float), (2, 3), (0, 1))                            # (4, 2, K, O)
-    down = rate(1e6 * c.downlink_mhz / c.devices, dbm_to_watt(d.server_power_dbm) / c.devices * gain / noise)
-    costs = round_costs(*((fixed, kept) for fixed, kept in amounts), speed=w.speed,
-                        joules_per_flop=1e-12 * d.energy_pj_per_flop * (w.speed / 1e9) ** 2,
-                        server_speed=1e9 * d.server_gflops / c.devices, downlink_rate=down)
-    phi, pruning = BOUNDS[s.decision.bound](constants(measured, s.training.lr), w.weights, s.training.interval)
+    who = np.ones(len(w.shards), bool) if who is None else who
+    d, has, often = s.devices, Hardware(*(each[who] for each in w.hardware)), w.packets.transmissions
+    amounts = [(count * fixed[who], count * kept[who])
+               for count, (fixed, kept) in zip((1, often, 1, often), w.work(times), strict=True)]
+    costs = round_costs(*amounts, speed=has.speed, joules_per_flop=has.joules_per_flop,
+                        server_speed=1e9 * d.server_gflops / len(who), downlink_rate=w.downlink_rate(gains.down)[..., who])
+    known, shares = constants(measured, s.training.lr), w.weights[who] / w.weights[who].sum()
+    phi, pruning = BOUNDS[s.decision.bound](known, shares, s.training.interval)
     limit = np.minimum(s.decision.prune_max, measured.ratio_max) if w.algorithm.prunes else np.zeros(len(w.cuts))
     return Deadline(
-        costs=costs, gain=gain / noise, peak_power=np.full(c.devices, float(dbm_to_watt(d.tx_power_dbm))),
-        band=np.array(1e6 * c.bandwidth_mhz), deadline=np.array(1e-3 * s.decision.deadline_ms or 1.0), pruning=pruning, noise=phi,
+        costs=costs, gain=gains.up[..., who] / w.noise, peak_power=has.peak_power, band=np.array(1e6 * s.cell.bandwidth_mhz),
+        deadline=np.array(1e-3 * s.decision.deadline_ms or 1.0), pruning=pruning, noise=phi,
         prune_max=np.broadcast_to(limit, phi.shape),
-        energy_budget=np.full(c.devices, 1e-3 * d.energy_budget_mj or np.inf))
+        energy_budget=np.full(phi.shape[:1], 1e-3 * d.energy_budget_mj or np.inf))
 
 
 def _all_at_once(w: World) -> None:

@@ -6,7 +6,8 @@ from numpy.testing import assert_allclose
 from scipy.special import gammainc, gammaincinv, j0
 from scipy.stats import kstest
 
-from channels.csi import SURE, Estimate, Knowledge, power
+from channels.csi import SURE, Estimate, Knowledge
+from channels.fading import combined
 
 MANY = 40_000
 
@@ -25,11 +26,11 @@ def test_a_perfect_estimate_is_the_truth_and_is_never_wrong(rng):
     known = Knowledge()
     seen = known.estimate(rng, h, 0 * h)
     assert known.perfect
-    assert_allclose(seen.gain, power(h), rtol=1e-12)
+    assert_allclose(seen.gain, combined(h), rtol=1e-12)
     for outage in (1e-3, 0.1, 0.9):
-        assert_allclose(seen.exceeded(outage), power(h), rtol=1e-12)
-    assert not np.any(seen.outage(power(h) * 0.999))
-    assert np.all(seen.outage(power(h) * 1.001) == 1)
+        assert_allclose(seen.exceeded(outage), combined(h), rtol=1e-12)
+    assert not np.any(seen.outage(combined(h) * 0.999))
+    assert np.all(seen.outage(combined(h) * 1.001) == 1)
 
 
 @pytest.mark.parametrize("antennas", [1, 4])
@@ -45,7 +46,7 @@ def test_estimate_and_truth_correlate_as_they_should(rng, error, delay, doppler)
     h = rayleigh(rng, (MANY, 1))
     seen = Knowledge(error, delay).estimate(rng, h, 0 * h, np.full(MANY, doppler))
     expected = (1 - error) * j0(2 * np.pi * doppler * delay) ** 2
-    assert abs(np.corrcoef(seen.gain, power(h))[0, 1] - expected) < 5 / np.sqrt(MANY)
+    assert abs(np.corrcoef(seen.gain, combined(h))[0, 1] - expected) < 5 / np.sqrt(MANY)
 
 
 @pytest.mark.parametrize("antennas", [1, 3])
@@ -55,7 +56,7 @@ def test_estimate_and_truth_correlate_as_they_should(rng, error, delay, doppler)
 def test_a_margin_is_wrong_as_often_as_was_asked_for(rng, antennas, factor, error, outage):
     h, mean = rician(rng, (MANY, antennas), factor)
     seen = Knowledge(error).estimate(rng, h, mean)
-    wrong = np.mean(power(h) < seen.exceeded(outage))
+    wrong = np.mean(combined(h) < seen.exceeded(outage))
     assert abs(wrong - outage) < 4.5 * np.sqrt(outage * (1 - outage) / MANY)
 
 
@@ -65,7 +66,7 @@ def test_outages_are_as_likely_as_they_are_said_to_be(rng, antennas):
     h = rayleigh(rng, (MANY, antennas))
     seen = Knowledge(0.1).estimate(rng, h, 0 * h)
     asked = 0.8 * antennas * np.ones(MANY)
-    said, happened = seen.outage(asked), power(h) < asked
+    said, happened = seen.outage(asked), combined(h) < asked
     for low in np.arange(0, 1, 0.25):
         inside = (said >= low) & (said < low + 0.25)
         assert abs(np.mean(happened[inside]) - np.mean(said[inside])) < 4.5 * 0.5 / np.sqrt(inside.sum())

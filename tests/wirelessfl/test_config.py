@@ -3,7 +3,8 @@ import tomllib
 import pytest
 
 from wirelessfl import build
-from wirelessfl.config import Scenario, SettingsError, load, to_toml
+from wirelessfl.config import SettingsError, load, to_toml
+from wirelessfl.settings import Scenario
 
 
 def test_the_printed_scenario_is_the_default_one():
@@ -47,7 +48,7 @@ def test_a_bad_setting_gets_a_sentence(override, sentence):
 
 @pytest.mark.parametrize(("override", "sentence"), [
     ("training.algorithm=fslsage", r"training.algorithm: 'fslsage' is none of .* did you mean 'fsl-sage'\?"),
-    ("cell.fading=raleigh", r"did you mean 'rayleigh'\?"),
+    ("channel.fading=raleigh", r"did you mean 'rayleigh'\?"),
     ("cell.path_loss=free", "cell.path_loss: 'free' is none of"),
     ("decision.bound=relativ", r"did you mean 'relative'\?"),
     ("decision.fixed_split=5", r"fixed_split \[blocks\]: 5 is none of the splits \[1, 2, 3, 4\]"),

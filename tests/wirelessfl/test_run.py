@@ -8,8 +8,8 @@ from matplotlib.image import imread
 
 import wirelessfl
 from wirelessfl.__main__ import main
-from wirelessfl.config import Scenario
 from wirelessfl.record import Record
+from wirelessfl.settings import Scenario
 
 SMALL = [f"--set={s}" for s in ("cell.devices=3", "training.rounds=3", "training.model=mlp", "decision.pilot_rounds=4", "seeds=2",
                                 'decision.policies=["joint", "equal"]', "training.target_accuracy=0.05")]
@@ -83,7 +83,7 @@ def test_an_infeasible_scenario_ends_with_a_cure(capsys, setting, sentence):
 @pytest.mark.parametrize("policy", ["equal-band", "no-pruning", "fixed-split"])
 def test_a_policy_is_advised_on_what_it_may_decide(capsys, policy):
     """What it is told to allow is enough for it, and no less would be."""
-    mine = [*SMALL[:-2], f'--set=decision.policies=["{policy}"]']
+    mine = [*SMALL[:-2], f'--set=decision.policies=["{policy}"]', "--set=decision.absent=stop"]
     assert main(["solve", *mine, "--set=decision.deadline_ms=5"]) == 1
     enough = float(capsys.readouterr().out.split("allow at least ")[1].split(" s")[0])
     assert main(["solve", *mine, f"--set=decision.deadline_ms={1e3 * enough * 1.01}"]) == 0
@@ -109,3 +109,10 @@ def test_a_bad_setting_ends_with_status_2_and_one_line(capsys):
 def test_scenario_prints_toml(capsys):
     assert main(["scenario", "--set=cell.devices=7"]) == 0
     assert "devices = 7  # number of devices" in capsys.readouterr().out
+
+
+def test_solve_says_who_is_left_out_and_why(capsys):
+    assert main(["solve", *SMALL[:-2], "--set=decision.deadline_ms=5"]) == 0
+    printed = capsys.readouterr().out
+    assert "left out  [1, 2]; with everyone: " in printed
+    assert "allow at least" in printed

@@ -118,7 +118,7 @@ def test_a_round_that_cannot_be_ends_the_run_with_its_reason(measured):
 
 
 def test_a_problem_of_a_world_is_solved_and_graded_through_the_face(world, measured):
-    problem = wfl.problem(world, measured, world.placement.mean_gain)
+    problem = wfl.problem(world, measured, world.air.mean_gain)
     shortest = wfl.least_deadline(problem)
     problem = replace(problem, deadline=1.2 * shortest)
     found = wfl.solve_kkt(problem)

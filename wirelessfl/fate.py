@@ -1,0 +1,83 @@
+"""What a round really took, beside what was planned: rates that links did not carry, lost packets, devices that were late."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channels.arrays import over
+from channels.delivery import Packets
+from channels.rates import rate
+from optim.allocation import Allocation
+from optim.costs import uplink_load
+from optim.problem import Deadline
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of each device in a round; (K,).
+
+    Attributes
+    ----------
+    latency, energy : array
+        Time until it was through, or given up [s], and the energy that it spent [J].
+    arrived : bool array
+        Whether the server has its part of the round.
+    outage : bool array
+        Whether a rate that was chosen for it was more than its link carried, up or down.
+    """
+
+    latency: NDArray
+    energy: NDArray
+    arrived: NDArray
+    outage: NDArray
+
+    def among(self, who: NDArray) -> "Fate":
+        """The same for all devices, of which ``who`` (K,) took part: nothing for the others."""
+        return Fate(*(_spread(values, who) for values in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class Downlink:
+    """The way down to each device, (K,): its load [bit], the rate that was chosen, and the one that the link carries [bit/s]."""
+
+    bits: NDArray
+    chosen: NDArray
+    carried: NDArray
+
+
+def _spread(values: NDArray, who: NDArray) -> NDArray:
+    whole = np.zeros(who.shape, values.dtype)
+    whole[who] = values
+    return whole
+
+
+NOTHING = Fate(np.zeros(0), np.zeros(0), np.zeros(0, bool), np.zeros(0, bool))
+
+
+def fate(rng: np.random.Generator, planned: Allocation, problem: Deadline, truth: NDArray, down: Downlink, packets: Packets,
+         patience: float = 0.0) -> Fate:
+    """Let a round happen that was planned for ``problem``.
+
+    Parameters
+    ----------
+    planned : Allocation
+        Counts every packet with its mean number of transmissions, as ``problem`` does.
+    truth : (K,) array
+        What the gains over noise density are, where the problem has what they were taken for [Hz/W].
+    patience : float
+        The server goes on without those who are not through after so many times the planned time of the round [1]; 0 waits.
+    """
+    chosen, keep, mean = problem.of(planned.option), 1 - planned.ratio, packets.transmissions
+    bits = uplink_load(chosen.costs, keep[:, None])[:, 0] / mean
+    asked, carried = (rate(planned.bandwidth, planned.power * gain) for gain in (problem.gain, truth))
+    upward = packets.send(rng, bits, asked, carried)
+    downward = packets.send(rng, down.bits, down.chosen, down.carried)
+    computing = np.maximum(planned.latency - mean * (over(bits, asked) + over(down.bits, down.chosen)), 0.0)
+    took = computing + downward.time + upward.time
+    end = patience * planned.latency.max() if patience else np.inf
+    through = upward.arrived & downward.arrived & (took <= end * (1 + 1e-9)) & np.isfinite(took)
+    latency = np.minimum(took, end if patience else np.where(np.isfinite(took), np.inf, planned.latency))
+    sending = np.clip(latency - computing - np.minimum(downward.time, latency), 0.0, upward.time)
+    energy = planned.energy + planned.power * (sending - mean * over(bits, asked))
+    return Fate(latency, energy, through, upward.outage | downward.outage)
