@@ -17,11 +17,12 @@ from channels.units import linear_to_db, watt_to_dbm
 from optim.allocation import Allocation
 from optim.deadline import residual
 from optim.problem import Deadline
+from wirelessfl.air import coherence_time
 from wirelessfl.config import SettingsError, choose, load, to_toml
 from wirelessfl.decide import present
 from wirelessfl.experiment import check, run
 from wirelessfl.policy import POLICIES, cuts_of, prepare
-from wirelessfl.record import Record, allocation_table
+from wirelessfl.record import SHARES, Record, allocation_table
 from wirelessfl.settings import Scenario
 from wirelessfl.world import World, measure, priced, world
 
@@ -150,13 +151,16 @@ def closing_table(summary: pd.DataFrame, s: Scenario) -> str:
         ratio = ratio[np.isfinite(ratio)]
         rows.append({"policy": policy, "reached": f"{len(there)}/{len(runs)}", "time [s]": _spread(there["time_s"]),
                      "energy [J]": _spread(there["energy_j"]), "rounds": _spread(there["rounds"]),
-                     "final accuracy": _spread(runs["final_accuracy"]), f"time / {first}": _spread(ratio)})
+                     "final accuracy": _spread(runs["final_accuracy"]), f"time / {first}": _spread(ratio),
+                     **{f"{name.replace('_', ' ')} [%]": _spread(100 * runs[name]) for name in SHARES if summary[name].any()}})
     title = (f"\nto a test accuracy of {s.training.target_accuracy:g} (mean of {s.training.smoothing} rounds), "
              f"over {s.seeds} seeds:\n")
+    blocks = (f"\na round took {1e3 * summary['round_s'].median():.3g} ms in the median, and gains last for about "
+              f"{1e3 * coherence_time(s):.3g} ms (the coherence time); in the model they last for the round")
     early = summary[summary["advice"] != ""]
     lines = [f"{policy} seed {seed} ended early: {why}" for policy, seed, why in
              zip(early["policy"], early["seed"], early["advice"], strict=True)]
-    return "\n".join([title, pd.DataFrame(rows).to_string(index=False), *lines])
+    return "\n".join([title, pd.DataFrame(rows).to_string(index=False), blocks, *lines])
 
 
 def _spread(values: pd.Series) -> str:

@@ -12,10 +12,10 @@ from channels.delivery import Packets
 from channels.fading import Fading, Nakagami, NoFading, Rayleigh, Rician
 from channels.links import Air
 from channels.mobility import Mobility, Still, Straight
-from channels.path_loss import CloseIn, FreeSpace, LogDistance, Macro3GPP, PathLoss
+from channels.path_loss import SPEED_OF_LIGHT, CloseIn, FreeSpace, LogDistance, Macro3GPP, PathLoss
 from channels.path_loss_3gpp import InH, RMa, UMa, UMi
 from channels.playback import Playback
-from channels.process import Block, GaussMarkov, Jakes, Process
+from channels.process import COHERENCE, Block, GaussMarkov, Jakes, Process
 from channels.process import Still as Once
 from channels.tapped_delay import PROFILES, TappedDelay
 from channels.trace import Trace
@@ -89,6 +89,12 @@ def knowledge(h: ChannelSettings) -> Knowledge:
 def packets(h: ChannelSettings) -> Packets:
     """How the scenario's bits travel."""
     return Packets(1e3 * h.packet_kbit, h.packet_error, h.attempts)
+
+
+def coherence_time(s: Scenario) -> float:
+    """Time after which the scattered waves of the fastest device correlate by one half [s]; ``inf`` where nothing moves."""
+    speed = kmh_to_si(s.channel.surroundings_kmh + (0.0 if s.cell.mobility == "still" else s.cell.fastest_kmh))
+    return COHERENCE * SPEED_OF_LIGHT / (1e9 * s.cell.carrier_ghz * speed) if speed else float("inf")
 
 
 def check(s: Scenario) -> None:

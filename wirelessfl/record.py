@@ -75,7 +75,8 @@ def rounds_table(records: Iterable[Record]) -> pd.DataFrame:
         "own_accuracy": r.own_accuracy,
         "train_loss": r.train_loss, "latency_s": r.latency, "elapsed_s": r.elapsed, "energy_j": r.energy,
         "spent_j": r.spent, "uplink_bits": r.uplink_bits, "downlink_bits": r.downlink_bits,
-        "devices": int(r.who.sum()), "arrived": int(r.fate.arrived.sum()), "outages": int(r.fate.outage.sum()),
+        "devices": len(r.who), "left_out": int((~r.who).sum()), "lost": int((r.who & ~r.fate.arrived).sum()),
+        "outages": int(r.fate.outage.sum()),
         "planned_s": float(r.allocation.latency.max()),
         "progress_lost": float(r.allocation.objective), "gap": float(r.allocation.gap),
         "price_per_hz": float(r.allocation.price), "status": r.status.name.lower()} for r in records])
@@ -96,6 +97,7 @@ def allocation_table(found: Allocation, cut: NDArray, gain: NDArray, speed: NDAr
         "power_w": found.power, "latency_s": found.latency, "energy_j": found.energy, "gain": gain, "speed_flops": speed})
 
 
+SHARES = ("left_out", "lost", "outages")
 FEASIBLE = [status.name.lower() for status in Status if status.feasible]
 
 
@@ -107,7 +109,9 @@ def smoothed(accuracy: pd.Series, smoothing: int) -> pd.Series:
 def reached(rounds: pd.DataFrame, target: float, smoothing: int) -> pd.DataFrame:
     """One row a run: simulated time, energy and round at which the smoothed accuracy first reaches the target.
 
-    Smoothed is the mean over the last ``smoothing`` rounds. A run that never reaches it has an infinite time.
+    Smoothed is the mean over the last ``smoothing`` rounds. A run that never reaches it has an infinite time. Also the shares of
+    all its rounds that devices were left out of, were lost in, and had a rate in that the link did not carry [1], and the median
+    time of a round.
     """
     rows = []
     for (policy, seed), run in rounds.groupby(["policy", "seed"], sort=False):
@@ -116,5 +120,7 @@ def reached(rounds: pd.DataFrame, target: float, smoothing: int) -> pd.DataFrame
         at = run.iloc[there[0]] if there.size else None
         rows.append({"policy": policy, "seed": seed, "rounds": np.inf if at is None else at["round"] + 1,
                      "time_s": np.inf if at is None else at["elapsed_s"], "energy_j": np.inf if at is None else at["spent_j"],
+                     "round_s": run["latency_s"].median(),
+                     **{share: run[share].sum() / run["devices"].sum() for share in SHARES},
                      "final_accuracy": smooth.iloc[-1] if len(smooth) else np.nan, "status": run["status"].iloc[-1]})
     return pd.DataFrame(rows)
