@@ -10,11 +10,11 @@ from torch import nn
 from learning import average, params
 from learning.algorithm import Affine, Draws, Link, Plan, Shard, Work
 from learning.compress import FLOAT_BITS, label_bits, quantise, scales_of, sent_bits
-from learning.optimiser import Moments, Optimiser
+from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
 from learning.pruning import SCOPES, SCORES, average_kept, keep_mask, score
-from learning.split import PLAIN, Compression, Learnt, crossing_bits, side_bits, split_gradient
+from learning.split import PLAIN, Compression, crossing_bits, side_bits, split_gradient
 from learning.training import Training
 
 TIE = 1e-9      # weight of the magnitude beside a score: it decides between equals
@@ -138,15 +138,7 @@ BY_MAGNITUDE = Pruning()
 
 def prune(weights: Params, mask: Params) -> Params:
     """The weights with what ``mask`` leaves out set to zero; names that are not in the mask stay."""
-    return {name: p * mask[name] if name in mask else p for name, p in weights.items()}
-
-
-def descend(optimiser: Optimiser, weights: Params, done: Learnt, moments: Moments,
-            mask: Params | None = None) -> tuple[Params, Moments]:
-    """One step on those of ``weights`` that the pass has gradients of, and its buffers; pruned weights stay at zero."""
-    mask, moved = mask or {}, {name: g for name, g in done.grads.items() if name in weights}
-    after, moments = optimiser.step(weights, prune(moved, mask), moments)
-    return {**prune(after, mask), **{name: b for name, b in done.buffers.items() if name in weights}}, moments
+    return {name: p * mask[name] if name in mask and not params.keeps_all(mask[name]) else p for name, p in weights.items()}
 
 
 def fetch(model: Params, held: Params, cut: int, link: Link) -> Params:
@@ -157,20 +149,20 @@ def fetch(model: Params, held: Params, cut: int, link: Link) -> Params:
     return {**missing, **params.front(held, cut)}
 
 
-def visit(net: nn.Sequential, training: Training, shard: Shard, plan: Plan, draws: Draws, sides: tuple[Params, Params],
-          moments: tuple[Moments, Moments], link: Link) -> tuple[Params, Params, Moments, Moments]:
-    """A round of one device with a server side: its own side comes down, both take a step on each batch, its own goes up.
-
-    ``sides`` and ``moments`` are the device's and the server's, before the round; what comes back is after it.
-    """
-    (front, back), (of_front, of_back) = sides, moments
-    link.down["model"] += size_bits(front)                                                   # server -> device
+def visit(net: nn.Sequential, training: Training, shard: Shard, plan: Plan, draws: Draws, front: Side, server: Side,
+          link: Link) -> None:
+    """A round of one device with a server side: its own side comes down, both take a step on each batch, its own goes up."""
+    link.down["model"] += size_bits(front.values)                                            # server -> device
     for x, y in training.batches(shard, draws):
-        done = split_gradient(net, {**front, **back}, plan.cut, x, y, link=link)
-        front, of_front = descend(training.client, front, done, of_front)
-        back, of_back = descend(training.server, back, done, of_back)
-    link.up["model"] += size_bits(front)                                                     # device -> server
-    return front, back, of_front, of_back
+        done = split_gradient(net, {**server.values, **front.values}, plan.cut, x, y, link=link)
+        front.descend(done)
+        server.descend(done.back(plan.cut))
+    link.up["model"] += size_bits(front.values)                                              # device -> server
+
+
+def moments(sides: Mapping[int, Side], before: Sequence[Moments]) -> tuple[Moments, ...]:
+    """What each device's optimiser remembers after a round; who was not there remembers what it did."""
+    return tuple(sides[k].moments if k in sides else held for k, held in enumerate(before))
 
 
 def upload(net: nn.Module, update: Params, mask: Params, compression: Compression, rng: torch.Generator, link: Link) -> Params:

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from learning import auxiliary, client, params
 from learning.algorithm import Affine, Work
 from learning.models import smashed_shape
-from learning.optimiser import Moments, Optimiser
+from learning.optimiser import Optimiser, Side
 from learning.params import Params
 from learning.profile import Profile, profile
 from learning.split import PLAIN, ask, forward
@@ -93,10 +93,10 @@ def align(part: nn.Sequential, weights: Params, server: nn.Module, truth: Params
     stay as they are, on both sides.
     """
     target = ask(server, truth, *kept) * len(kept.y)
-    moments: Moments = {}
+    guide = Side(optimiser, weights, {})
     for _ in range(steps):
-        weights, moments = optimiser.step(weights, mismatch(part, weights, kept, target), moments)
-    return weights
+        guide.step(mismatch(part, guide.values, kept, target))
+    return guide.values
 
 
 def mismatch(part: nn.Module, weights: Params, kept: Samples, target: Tensor) -> Params:

@@ -1,4 +1,4 @@
-"""torch's optimisers as values: a step turns weights and moments into new ones, and leaves its arguments as they were."""
+"""torch's optimisers as values: what they are given stays as it was, and what a round moves is copied only once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from learning.params import Params
+from learning.params import Params, keeps_all
+from learning.split import Learnt
 
 Moments = dict[str, dict[str, Any]]      # what an optimiser remembers of each parameter: momentum, squares, number of steps
 
@@ -36,20 +37,72 @@ class Optimiser:
 
     def step(self, values: Params, grads: Params, moments: Moments) -> tuple[Params, Moments]:
         """Values and moments after one step on the parameters that ``grads`` names; the others stay."""
-        if not grads:
-            return values, moments
-        moved = {name: values[name].detach().clone() for name in grads}
-        groups = [[p for name, p in moved.items() if (name in moments) == known] for known in (True, False)]
-        torchs = self.make([{"params": group} for group in groups if group], lr=self.lr, **dict(self.settings))
-        for name, p in moved.items():
-            p.grad = grads[name]
-            if name in moments:
-                torchs.state[p] = {key: v.clone() if isinstance(v, Tensor) else v for key, v in moments[name].items()}
-        torchs.step()
-        kept = {name: dict(torchs.state[p]) for name, p in moved.items() if any(v is not None for v in torchs.state[p].values())}
-        for p in moved.values():
-            p.grad = None
-        return {**values, **moved}, {**moments, **kept}
+        side = Side(self, values, moments)
+        side.step(grads)
+        return (side.values, side.moments) if grads else (values, moments)
+
+
+class Side:
+    """A working copy of what one side trains in a round, which its steps move in place.
+
+    What it was made of stays as it was: values and moments are copied when a step first moves them, and then no more.
+
+    Parameters
+    ----------
+    mask : Params
+        Ones where weights are kept, zeros where they are pruned (and zero); names that are not in it are kept.
+
+    Attributes
+    ----------
+    values : Params
+        As they are now. A step moves these tensors in place; what others put here between two steps counts, too.
+    """
+
+    def __init__(self, optimiser: Optimiser, values: Params, moments: Moments, mask: Params | None = None) -> None:
+        self.values, self._optimiser, self._before = dict(values), optimiser, moments
+        self._mask = {name: m for name, m in (mask or {}).items() if not keeps_all(m)}
+        self._own: Params = {}                                      # the copies, which torch's optimisers move
+        self._torchs: list[torch.optim.Optimizer] = []              # one for what moved first in one step
+
+    @property
+    def moments(self) -> Moments:
+        """What is remembered of each parameter; a step moves these tensors in place."""
+        held = {p: dict(state) for torchs in self._torchs for p, state in torchs.state.items()}
+        now = {name: held.get(p, {}) for name, p in self._own.items()}
+        return {**self._before, **{name: state for name, state in now.items() if any(v is not None for v in state.values())}}
+
+    def descend(self, done: Learnt) -> None:
+        """A step on those values that the pass has gradients of, and its buffers; pruned weights stay at zero."""
+        self.step({name: g for name, g in done.grads.items() if name in self.values})
+        self.values.update({name: b for name, b in done.buffers.items() if name in self.values})
+
+    def step(self, grads: Params) -> None:
+        """A step on the values that ``grads`` names; the others stay."""
+        joining = [name for name in grads if name not in self._own]
+        for known in (True, False):                                 # of one optimiser all have moments, or none
+            self._join([name for name in joining if (name in self._before) == known])
+        for name, g in grads.items():
+            self._own[name].grad = g * self._mask[name] if name in self._mask else g
+            if self.values[name] is not self._own[name]:
+                self.values[name] = self._own[name].copy_(self.values[name])
+        for torchs in self._torchs:
+            torchs.step()
+        for name in grads:
+            self._own[name].grad = None
+            if name in self._mask:
+                self._own[name].mul_(self._mask[name])
+
+    def _join(self, names: list[str]) -> None:
+        """Copy values and moments of parameters that move from now on."""
+        if not names:
+            return
+        copies = {name: self.values[name].detach().clone() for name in names}
+        torchs = self._optimiser.make(list(copies.values()), lr=self._optimiser.lr, **dict(self._optimiser.settings))
+        for name in copies.keys() & self._before.keys():
+            torchs.state[copies[name]] = {key: v.clone() if isinstance(v, Tensor) else v for key, v in self._before[name].items()}
+        self._torchs.append(torchs)
+        self._own.update(copies)
+        self.values.update(copies)
 
 
 def sgd(lr: float = 0.1, momentum: float = 0.0, weight_decay: float = 0.0) -> Optimiser:

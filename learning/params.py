@@ -31,6 +31,11 @@ def weighted_sum(params: Sequence[Params], weights: Iterable[float]) -> Params:
     return {name: torch.stack([w * p[name] for w, p in pairs]).sum(0) for name in params[0]}
 
 
+def keeps_all(mask: Tensor) -> bool:
+    """Whether a mask of ones and zeros has no zero."""
+    return mask.numel() == 0 or bool(mask.amin() > 0)
+
+
 def squared_norm(params: Params) -> float:
     """Sum of squares over all entries, in double precision."""
     return float(sum((p.double() ** 2).sum() for p in params.values()))

@@ -1,5 +1,7 @@
 """Passes forward and backward, whole or across a cut, with what the air does to what crosses it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -69,12 +71,18 @@ def forward(part: nn.Module, values: Params, x: Tensor) -> Forward:
     """
     leaves = params.leaves(values, (name for name, _ in part.named_parameters()))
     buffers = {name: values[name].clone() for name, _ in part.named_buffers()}
-    alone = bool(buffers) and len(x) == 1 and part.training
-    part.train(part.training and not alone)
-    try:
+    with _without_spread(part) if buffers and len(x) == 1 and part.training else nullcontext():
         return Forward(functional_call(part, {**leaves, **buffers}, (x,)), leaves, buffers)
+
+
+@contextmanager
+def _without_spread(part: nn.Module) -> Iterator[None]:
+    """Let batch norm take its running statistics for a while."""
+    part.eval()
+    try:
+        yield
     finally:
-        part.train(part.training or alone)
+        part.train()
 
 
 class Learnt(NamedTuple):

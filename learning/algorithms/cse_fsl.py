@@ -16,7 +16,7 @@ from torch import nn
 from learning import average, client, params
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
 from learning.estimate import Auxiliaries, guided_work
-from learning.optimiser import Moments
+from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
 from learning.split import Learnt, backward, forward, send, serve
@@ -79,34 +79,35 @@ class CSEFSL:
 
     def step(self, state: CSEFSLState, shards: Sequence[Shard], plans: Plans, streams: Streams) -> tuple[CSEFSLState, Round]:
         share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
-        server, fronts, guides = state.model, {}, {}
-        of_client, of_guide, of_server = list(state.client), list(state.guide), state.server
+        server, fronts, guides = Side(self.training.server, state.model, state.server), {}, {}
         for k, plan in planned(plans, share):
-            fronts[k] = params.front(state.model, plan.cut)
-            guides[k] = state.auxiliary.get(plan.cut) or self.auxiliaries.start(plan.cut)
-            links[k].down["model"] += client.size_bits(fronts[k])                            # server -> device
-            links[k].down["auxiliary"] += client.size_bits(guides[k])
+            front, guide = params.front(state.model, plan.cut), state.auxiliary.get(plan.cut) or self.auxiliaries.start(plan.cut)
+            fronts[k] = Side(self.training.client, front, state.client[k])
+            guides[k] = Side(self.training.client, guide, state.guide[k].get(plan.cut, {}))
+            links[k].down["model"] += client.size_bits(front)                                # server -> device
+            links[k].down["auxiliary"] += client.size_bits(guide)
         draws, done = {k: streams.draws(state.round, k) for k in streams.order(state.round, list(share))}, dict.fromkeys(share, 0)
         for batches, _ in self.training.in_step(shards, draws, share):
             for k, plan in planned(plans, batches):
                 (x, y), cut = batches[k], plan.cut
-                ahead = forward(self.net[:cut], fronts[k], x)
+                ahead = forward(self.net[:cut], fronts[k].values, x)
                 if done[k] % self.every == 0:
                     received, bits = send(ahead.out.detach())
                     links[k].up["smashed"] += bits                                           # device -> server
-                    learnt = serve(self.net[cut:], server, received, y, links[k])
-                    server, of_server = client.descend(self.training.server, server, learnt, of_server)
-                local = serve(self.auxiliaries.at(cut), guides[k], ahead.out, y)
-                moved = Learnt(backward(ahead, local.cut_grad), ahead.buffers)
-                fronts[k], of_client[k] = client.descend(self.training.client, fronts[k], moved, of_client[k])
-                guides[k], moments = client.descend(self.training.client, guides[k], local, of_guide[k].get(cut, {}))
-                of_guide[k], done[k] = {**of_guide[k], cut: moments}, done[k] + 1
+                    server.descend(serve(self.net[cut:], server.values, received, y, links[k]))
+                local = serve(self.auxiliaries.at(cut), guides[k].values, ahead.out, y)
+                fronts[k].descend(Learnt(backward(ahead, local.cut_grad), ahead.buffers))
+                guides[k].descend(local)
+                done[k] += 1
         for k in share:
-            links[k].up["model"] += client.size_bits(fronts[k])                              # device -> server
-            links[k].up["auxiliary"] += client.size_bits(guides[k])
-        model = average.sides(server, fronts, share)
-        auxiliary = {**state.auxiliary, **average.by_cut(guides, plans, share)}
-        return CSEFSLState(model, auxiliary, tuple(of_client), tuple(of_guide), of_server, state.round + 1), Round.of(links)
+            links[k].up["model"] += client.size_bits(fronts[k].values)                       # device -> server
+            links[k].up["auxiliary"] += client.size_bits(guides[k].values)
+        model = average.sides(server.values, {k: front.values for k, front in fronts.items()}, share)
+        means, of_guide = average.by_cut({k: guide.values for k, guide in guides.items()}, plans, share), list(state.guide)
+        for k, plan in planned(plans, share):
+            of_guide[k] = {**of_guide[k], plan.cut: guides[k].moments}
+        return CSEFSLState(model, {**state.auxiliary, **means}, client.moments(fronts, state.client), tuple(of_guide),
+                           server.moments, state.round + 1), Round.of(links)
 
     def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
              upload: float = 1.0) -> Work:

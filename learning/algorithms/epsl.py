@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from learning import average, client
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
 from learning.algorithms.psl import PSL, PSLState
+from learning.optimiser import Side
 from learning.params import Params
 from learning.profile import Profile
 from learning.split import Forward, Learnt, backward, forward, send, serve, through
@@ -64,18 +65,19 @@ class EPSL:
         cuts = {plan.cut for _, plan in planned(plans, share)}
         if len(cuts) > 1:
             raise ValueError(f"EPSL aggregates at one cut: all devices must have the same, got {sorted(cuts)} [blocks]")
-        server, of_client, of_server = state.model, list(state.client), state.server
-        fronts = {k: client.fetch(server, state.local[k], plan.cut, links[k]) for k, plan in planned(plans, share)}
+        server = Side(self.training.server, state.model, state.server)
+        fronts = {k: Side(self.training.client, client.fetch(state.model, state.local[k], plan.cut, links[k]), state.client[k])
+                  for k, plan in planned(plans, share)}
         for batches, weight in self.training.in_step(shards, {k: streams.draws(state.round, k) for k in share}, share):
             (cut,) = cuts
-            ahead = {k: forward(self.net[:cut], fronts[k], x) for k, (x, _) in batches.items()}
-            arriving, learnt = self._serve(server, cut, ahead, batches, weight, links)
+            ahead = {k: forward(self.net[:cut], fronts[k].values, x) for k, (x, _) in batches.items()}
+            arriving, learnt = self._serve(server.values, cut, ahead, batches, weight, links)
             for k, front in ahead.items():
-                done = Learnt(backward(front, arriving[k]), front.buffers)
-                fronts[k], of_client[k] = client.descend(self.training.client, fronts[k], done, of_client[k])
-            server, of_server = client.descend(self.training.server, server, learnt, of_server)
-        local = tuple(fronts.get(k, held) for k, held in enumerate(state.local))
-        return PSLState(server, local, tuple(of_client), of_server, state.round + 1), Round.of(links)
+                fronts[k].descend(Learnt(backward(front, arriving[k]), front.buffers))
+            server.descend(learnt)
+        local = tuple(fronts[k].values if k in fronts else held for k, held in enumerate(state.local))
+        of_client = client.moments(fronts, state.client)
+        return PSLState(server.values, local, of_client, server.moments, state.round + 1), Round.of(links)
 
     def _serve(self, server: Params, cut: int, ahead: Mapping[int, Forward], batches: Mapping[int, Batch],
                share: Mapping[int, float], links: Sequence[Link]) -> tuple[dict[int, Tensor], Learnt]:

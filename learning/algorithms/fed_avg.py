@@ -15,7 +15,7 @@ from torch import nn
 from learning import client, params
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
 from learning.client import BY_MAGNITUDE, Kept, Pruning, Trace
-from learning.optimiser import Moments
+from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
 from learning.split import PLAIN, Compression, learn
@@ -65,21 +65,21 @@ class FedAvg:
 
     def step(self, state: FedAvgState, shards: Sequence[Shard], plans: Plans, streams: Streams) -> tuple[FedAvgState, Round]:
         share, links = taking_part(self, state.moments, shards, plans), [Link() for _ in shards]
-        moments, updates, kept = list(state.moments), {}, {}
+        sides, updates, kept = {}, {}, {}
         for k, plan in planned(plans, share):
             draws, link = streams.draws(state.round, k), links[k]
             mask = self.pruning.mask(state.model, plan.ratio, state.trace, k, state.round, draws.compression)
-            begin = now = client.prune(state.model, mask)
+            begin = client.prune(state.model, mask)
+            own = sides[k] = Side(self.training.client, begin, state.moments[k], mask)
             link.down["model"] += client.model_bits(mask)                                            # server -> device
             for x, y in self.training.batches(shards[k], draws):
-                done = learn(self.net, now, x, y, link)
-                now, moments[k] = client.descend(self.training.client, now, done, moments[k], mask)
-            update = params.combine(torch.sub, now, begin)
+                own.descend(learn(self.net, own.values, x, y, link))
+            update = params.combine(torch.sub, own.values, begin)
             updates[k] = client.upload(self.net, update, mask, self.compression, draws.compression, link)    # device -> server
             kept[k] = Kept(plan.ratio, mask)
         model = self.pruning.merge(state.model, updates, kept, share)
         trace = self.pruning.trace(state.trace, state.model, updates, model, kept)
-        return FedAvgState(model, tuple(moments), trace, state.round + 1), Round.of(links)
+        return FedAvgState(model, client.moments(sides, state.moments), trace, state.round + 1), Round.of(links)
 
     def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
              upload: float = 1.0) -> Work:

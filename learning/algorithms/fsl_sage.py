@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from learning import average, client, params
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
 from learning.estimate import Auxiliaries, Samples, align, guided_work
-from learning.optimiser import Moments, Optimiser, adam
+from learning.optimiser import Moments, Optimiser, Side, adam
 from learning.params import Params
 from learning.profile import Profile
 from learning.split import Learnt, ask, backward, forward, send, serve
@@ -99,33 +99,32 @@ class FSLSage:
 
     def step(self, state: FSLSageState, shards: Sequence[Shard], plans: Plans, streams: Streams) -> tuple[FSLSageState, Round]:
         share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
-        server, fronts, guides = state.model, {}, list(state.guides)
-        of_client, of_server = list(state.client), state.server
+        server, fronts, guides = Side(self.training.server, state.model, state.server), {}, list(state.guides)
         for k, plan in planned(plans, share):
-            fronts[k], guides[k] = params.front(state.model, plan.cut), self._guide(state.guides[k], plan.cut)
-            links[k].down["model"] += client.size_bits(fronts[k])                            # server -> device
+            fronts[k] = Side(self.training.client, params.front(state.model, plan.cut), state.client[k])
+            guides[k] = self._guide(state.guides[k], plan.cut)
+            links[k].down["model"] += client.size_bits(fronts[k].values)                     # server -> device
         draws, done = {k: streams.draws(state.round, k) for k in streams.order(state.round, list(share))}, dict.fromkeys(share, 0)
         for batches, _ in self.training.in_step(shards, draws, share):
             for k, plan in planned(plans, batches):
                 (x, y), cut, guide = batches[k], plan.cut, guides[k] or self._guide(None, plan.cut)
-                ahead = forward(self.net[:cut], fronts[k], x)
+                ahead = forward(self.net[:cut], fronts[k].values, x)
                 if done[k] % self.every == 0:
                     due, (received, bits) = done[k] == 0 and self._due(state, guide), send(ahead.out.detach())
                     links[k].up["smashed"] += bits                                           # device -> server
-                    learnt = serve(self.net[cut:], server, received, y, links[k])
-                    server, of_server = client.descend(self.training.server, server, learnt, of_server)
+                    server.descend(serve(self.net[cut:], server.values, received, y, links[k]))
                     guide = guides[k] = self._keep(guide, received, y)
                     if due:
-                        guide = guides[k] = self._align(guide, server)
+                        guide = guides[k] = self._align(guide, server.values)
                         links[k].down["auxiliary"] += client.size_bits(guide.values)         # server -> device
                 estimate = ask(self.auxiliaries.at(cut), guide.values, ahead.out, y)
-                moved = Learnt(backward(ahead, estimate), ahead.buffers)
-                fronts[k], of_client[k] = client.descend(self.training.client, fronts[k], moved, of_client[k])
+                fronts[k].descend(Learnt(backward(ahead, estimate), ahead.buffers))
                 done[k] += 1
         for k in share:
-            links[k].up["model"] += client.size_bits(fronts[k])                              # device -> server
-        model = average.sides(server, fronts, share)
-        return FSLSageState(model, tuple(guides), tuple(of_client), of_server, state.round + 1), Round.of(links)
+            links[k].up["model"] += client.size_bits(fronts[k].values)                       # device -> server
+        model = average.sides(server.values, {k: front.values for k, front in fronts.items()}, share)
+        of_client = client.moments(fronts, state.client)
+        return FSLSageState(model, tuple(guides), of_client, server.moments, state.round + 1), Round.of(links)
 
     def _guide(self, held: Guide | None, cut: int) -> Guide:
         return held if held is not None and held.cut == cut else Guide(cut, self.auxiliaries.start(cut))

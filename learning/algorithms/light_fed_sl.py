@@ -22,7 +22,7 @@ from torch import nn
 from learning import average, client, params
 from learning.algorithm import Draws, Link, Plan, Plans, Round, Shard, Streams, Work, planned, taking_part
 from learning.client import BY_MAGNITUDE, Kept, Pruning, Trace
-from learning.optimiser import Moments
+from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
 from learning.split import PLAIN, Compression, split_gradient
@@ -95,19 +95,21 @@ class LightFedSL:
         share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
         draws = {k: streams.draws(state.round, k) for k in share}
         held = {k: self._fetch(state, k, plan, draws[k].compression, links[k]) for k, plan in planned(plans, share)}
-        server, of_client, of_server = state.model, list(state.client), state.server
+        fronts = {k: Side(self.training.client, h.values, state.client[k], h.mask) for k, h in held.items()}
+        server = Side(self.training.server, state.model, state.server)
         for batches, weight in self.training.in_step(shards, draws, share):
             backs = {}
             for k, (x, y) in batches.items():
-                cut, values, mask = held[k].plan.cut, held[k].values, held[k].mask
-                done = split_gradient(self.net, {**server, **values}, cut, x, y, self.compression, draws[k].compression, links[k])
-                values, of_client[k] = client.descend(self.training.client, values, done, of_client[k], mask)
-                held[k], backs[k] = replace(held[k], values=values), done.back(cut)
-            server, of_server = client.descend(self.training.server, server, average.learnt(backs, weight), of_server)
-        after = replace(state, model=server, client=tuple(of_client), server=of_server, round=state.round + 1,
-                        held=tuple(held.get(k, h) for k, h in enumerate(state.held)))
+                cut, values = held[k].plan.cut, {**server.values, **fronts[k].values}
+                done = split_gradient(self.net, values, cut, x, y, self.compression, draws[k].compression, links[k])
+                fronts[k].descend(done)
+                backs[k] = done.back(cut)
+            server.descend(average.learnt(backs, weight))
+        held = {k: replace(h, values=fronts[k].values) for k, h in held.items()}
+        after = replace(state, model=server.values, client=client.moments(fronts, state.client), server=server.moments,
+                        round=state.round + 1, held=tuple(held.get(k, h) for k, h in enumerate(state.held)))
         if after.round % self.interval == 0:
-            after = self._average(after, {k: held[k] for k in share}, share, draws, links)
+            after = self._average(after, held, share, draws, links)
         return after, Round.of(links)
 
     def _fetch(self, state: LightFedSLState, k: int, plan: Plan, rng: torch.Generator, link: Link) -> Held:

@@ -19,7 +19,7 @@ from torch import nn
 from learning import client, params
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
 from learning.client import Kept, Pruning, Trace
-from learning.optimiser import Moments
+from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
 from learning.split import PLAIN, Compression, learn
@@ -99,16 +99,15 @@ class Personalised:
             mask = self.pruning.mask(common, plan.ratio, state.trace, k, state.round, draws.compression)
             link.down["model"] += client.model_bits(mask)                                            # server -> device
             begin, own = client.prune(common, mask), personal[k] or params.back(state.model, self._shared)
-            now = begin
+            alone = Side(self.training.client, own, moments[k])
             for x, y in self._personal.batches(shards[k], draws) if self.personal else ():
-                done = learn(self.net, {**now, **own}, x, y, link)
-                own, moments[k] = client.descend(self.training.client, own, done, moments[k])
+                alone.descend(learn(self.net, {**begin, **alone.values}, x, y, link))
+            now = Side(self.training.client, begin, alone.moments, mask)
             for x, y in self.training.batches(shards[k], draws):
-                done = learn(self.net, {**now, **own}, x, y, link)
-                now, moments[k] = client.descend(self.training.client, now, done, moments[k], mask)
-            update = params.combine(torch.sub, now, begin)
+                now.descend(learn(self.net, {**now.values, **alone.values}, x, y, link))
+            update = params.combine(torch.sub, now.values, begin)
             updates[k] = client.upload(self.net, update, mask, self.compression, draws.compression, link)    # device -> server
-            kept[k], personal[k] = Kept(plan.ratio, mask), own
+            kept[k], personal[k], moments[k] = Kept(plan.ratio, mask), alone.values, now.moments
         shared = self.pruning.merge(common, updates, kept, share)
         trace = self.pruning.trace(state.trace, common, updates, shared, kept)
         model = {**state.model, **shared}

@@ -13,7 +13,7 @@ from torch import nn
 
 from learning import average, client, params
 from learning.algorithm import Link, Plans, Round, Shard, Streams, Work, planned, taking_part
-from learning.optimiser import Moments
+from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
 from learning.split import PLAIN, split_gradient
@@ -61,18 +61,20 @@ class PSL:
 
     def step(self, state: PSLState, shards: Sequence[Shard], plans: Plans, streams: Streams) -> tuple[PSLState, Round]:
         share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
-        server, of_client, of_server = state.model, list(state.client), state.server
-        fronts = {k: client.fetch(server, state.local[k], plan.cut, links[k]) for k, plan in planned(plans, share)}
+        server = Side(self.training.server, state.model, state.server)
+        fronts = {k: Side(self.training.client, client.fetch(state.model, state.local[k], plan.cut, links[k]), state.client[k])
+                  for k, plan in planned(plans, share)}
         for batches, weight in self.training.in_step(shards, {k: streams.draws(state.round, k) for k in share}, share):
             backs = {}
             for k, plan in planned(plans, batches):
-                values = {**fronts[k], **params.back(server, plan.cut)}
+                values = {**fronts[k].values, **params.back(server.values, plan.cut)}
                 done = split_gradient(self.net, values, plan.cut, *batches[k], link=links[k])
-                fronts[k], of_client[k] = client.descend(self.training.client, fronts[k], done, of_client[k])
+                fronts[k].descend(done)
                 backs[k] = done.back(plan.cut)
-            server, of_server = client.descend(self.training.server, server, average.learnt(backs, weight), of_server)
-        local = tuple(fronts.get(k, held) for k, held in enumerate(state.local))
-        return PSLState(server, local, tuple(of_client), of_server, state.round + 1), Round.of(links)
+            server.descend(average.learnt(backs, weight))
+        local = tuple(fronts[k].values if k in fronts else held for k, held in enumerate(state.local))
+        of_client = client.moments(fronts, state.client)
+        return PSLState(server.values, local, of_client, server.moments, state.round + 1), Round.of(links)
 
     def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
              upload: float = 1.0) -> Work:

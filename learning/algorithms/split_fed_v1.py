@@ -14,7 +14,7 @@ from torch import nn
 
 from learning import average, client, params
 from learning.algorithm import Link, Plans, Round, Shard, Streams, Work, planned, taking_part
-from learning.optimiser import Moments
+from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
 from learning.split import PLAIN
@@ -52,15 +52,15 @@ class SplitFedV1:
     def step(self, state: SplitFedV1State, shards: Sequence[Shard], plans: Plans,
              streams: Streams) -> tuple[SplitFedV1State, Round]:
         share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
-        of_client, of_server, ends = list(state.client), list(state.server), {}
+        fronts, servers = {}, {}
         for k, plan in planned(plans, share):
-            draws = streams.draws(state.round, k)
-            sides = params.front(state.model, plan.cut), params.back(state.model, plan.cut)         # a copy of the server's side
-            front, back, of_client[k], of_server[k] = client.visit(
-                self.net, self.training, shards[k], plan, draws, sides, (of_client[k], of_server[k]), links[k])
-            ends[k] = {**front, **back}
+            fronts[k] = Side(self.training.client, params.front(state.model, plan.cut), state.client[k])
+            servers[k] = Side(self.training.server, state.model, state.server[k])                   # a copy of the server's side
+            client.visit(self.net, self.training, shards[k], plan, streams.draws(state.round, k), fronts[k], servers[k], links[k])
+        ends = {k: {**servers[k].values, **front.values} for k, front in fronts.items()}
         model = {**state.model, **average.mean(ends, share)}
-        return SplitFedV1State(model, tuple(of_client), tuple(of_server), state.round + 1), Round.of(links)
+        of_client, of_server = client.moments(fronts, state.client), client.moments(servers, state.server)
+        return SplitFedV1State(model, of_client, of_server, state.round + 1), Round.of(links)
 
     def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
              upload: float = 1.0) -> Work:

@@ -12,7 +12,7 @@ from torch import nn
 
 from learning import average, client, params
 from learning.algorithm import Link, Plans, Round, Shard, Streams, Work, planned, taking_part
-from learning.optimiser import Moments
+from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
 from learning.split import PLAIN
@@ -50,15 +50,13 @@ class SplitFedV2:
     def step(self, state: SplitFedV2State, shards: Sequence[Shard], plans: Plans,
              streams: Streams) -> tuple[SplitFedV2State, Round]:
         share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
-        of_client, of_server, server, fronts = list(state.client), state.server, state.model, {}
+        server, fronts = Side(self.training.server, state.model, state.server), {}                  # the one server side
         for k, plan in planned(plans, streams.order(state.round, list(share))):
-            draws = streams.draws(state.round, k)
-            sides = params.front(state.model, plan.cut), params.back(server, plan.cut)              # the one server side
-            front, back, of_client[k], of_server = client.visit(
-                self.net, self.training, shards[k], plan, draws, sides, (of_client[k], of_server), links[k])
-            fronts[k], server = front, {**server, **back}
-        model = average.sides(server, fronts, share)
-        return SplitFedV2State(model, tuple(of_client), of_server, state.round + 1), Round.of(links)
+            fronts[k] = Side(self.training.client, params.front(state.model, plan.cut), state.client[k])
+            client.visit(self.net, self.training, shards[k], plan, streams.draws(state.round, k), fronts[k], server, links[k])
+        model = average.sides(server.values, {k: front.values for k, front in fronts.items()}, share)
+        of_client = client.moments(fronts, state.client)
+        return SplitFedV2State(model, of_client, server.moments, state.round + 1), Round.of(links)
 
     def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
              upload: float = 1.0) -> Work:

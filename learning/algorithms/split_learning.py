@@ -13,7 +13,7 @@ from torch import nn
 
 from learning import client, params
 from learning.algorithm import Link, Plans, Round, Shard, Streams, Work, planned, taking_part
-from learning.optimiser import Moments
+from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
 from learning.split import PLAIN
@@ -51,14 +51,13 @@ class SplitLearning:
     def step(self, state: SplitLearningState, shards: Sequence[Shard], plans: Plans,
              streams: Streams) -> tuple[SplitLearningState, Round]:
         share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
-        model, of_client, of_server = state.model, list(state.client), state.server
+        server, fronts = Side(self.training.server, state.model, state.server), {}
         for k, plan in planned(plans, share):
-            draws = streams.draws(state.round, k)
-            sides = params.front(model, plan.cut), params.back(model, plan.cut)                     # from the device before
-            front, back, of_client[k], of_server = client.visit(
-                self.net, self.training, shards[k], plan, draws, sides, (of_client[k], of_server), links[k])
-            model = {**front, **back}
-        return SplitLearningState(model, tuple(of_client), of_server, state.round + 1), Round.of(links)
+            fronts[k] = Side(self.training.client, params.front(server.values, plan.cut), state.client[k])
+            client.visit(self.net, self.training, shards[k], plan, streams.draws(state.round, k), fronts[k], server, links[k])
+            server.values.update(fronts[k].values)                                                  # for the next device
+        of_client = client.moments(fronts, state.client)
+        return SplitLearningState(server.values, of_client, server.moments, state.round + 1), Round.of(links)
 
     def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
              upload: float = 1.0) -> Work:

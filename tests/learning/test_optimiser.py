@@ -9,7 +9,8 @@ from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
 from learning import params
-from learning.optimiser import Optimiser, adam, sgd
+from learning.optimiser import Optimiser, Side, adam, sgd
+from learning.split import Learnt
 
 EXACT, CLOSE = {"rtol": 0, "atol": 0}, {"rtol": 1e-12, "atol": 1e-14}
 EACH = [sgd(0.2), sgd(0.1, momentum=0.9), sgd(0.1, weight_decay=0.05), sgd(0.1, 0.9, 0.05), adam(1e-2), adam(1e-2, 1e-2),
@@ -99,6 +100,44 @@ def test_what_joins_later_starts_afresh(rng, optimiser):
         back = optimiser.step(back[0], params.back(slope, 1), back[1])
     assert_close(values, {**params.back(back[0], 1), **front[0]}, **EXACT)
     assert_close(moments, {**back[1], **front[1]}, **EXACT)
+
+
+@every
+def test_a_side_takes_the_same_steps_in_place_and_leaves_what_it_was_made_of_alone(rng, optimiser):
+    """Some of the network joins at the second step; copies are made once."""
+    net = network()
+    values, moments = descend(optimiser, net, shards(rng, 5, 5))
+    before, side, expected = copy.deepcopy((values, moments)), Side(optimiser, values, moments), (values, moments)
+    for number, batch in enumerate(shards(rng, 5, 5, 5)):
+        slope = gradient(net, expected[0], batch) if number else params.front(gradient(net, expected[0], batch), 1)
+        held = dict(side.values)
+        side.step(slope)
+        expected = optimiser.step(expected[0], slope, expected[1])
+        assert_close((side.values, side.moments), expected, **EXACT)
+        assert all((side.values[name] is p) == (number > 1 or (number > 0) == name.startswith("0")) for name, p in held.items())
+    assert_close((values, moments), before, **EXACT)
+
+
+def test_what_is_put_in_a_side_between_two_steps_counts(rng):
+    """Gradients 1 and 2 at a rate of 1: from 0 to -1, from the 10 that was put there to 8; the 10 stays."""
+    side, put = Side(sgd(1.0), {"0.w": torch.zeros(1)}, {}), torch.tensor([10.0])
+    side.step({"0.w": torch.tensor([1.0])})
+    assert side.values["0.w"].item() == -1
+    side.values["0.w"] = put
+    side.step({"0.w": torch.tensor([2.0])})
+    assert (side.values["0.w"].item(), put.item()) == (8, 10)
+
+
+@every
+def test_pruned_weights_of_a_side_stay_at_zero(rng, optimiser):
+    """The others move as they would without a mask; buffers are those of the pass, and names of other sides are not heard."""
+    mask = {"0.w": torch.tensor([1.0, 0.0, 1.0]).double(), "0.b": torch.ones(1).double()}
+    values = {"0.w": torch.tensor([1.0, 0.0, 2.0]).double(), "0.b": torch.ones(1).double(), "0.mean": torch.zeros(1).double()}
+    side, slope = Side(optimiser, values, {}, mask), {name: torch.full_like(m, 3.0) for name, m in mask.items()}
+    side.descend(Learnt({**slope, "1.w": torch.ones(1)}, {"0.mean": torch.ones(1).double(), "1.mean": torch.ones(1)}))
+    free = optimiser.step(values, slope, {})[0]
+    assert_close(side.values, {**free, "0.w": free["0.w"] * mask["0.w"], "0.mean": torch.ones(1).double()}, **EXACT)
+    assert side.values["0.w"][1].item() == 0
 
 
 def test_nothing_to_move_by_is_no_step():

@@ -48,3 +48,7 @@ def test_a_weighted_sum_is_taken_name_by_name():
     one, other = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor(3.0)}, {"a": torch.tensor([5.0, 0.0]), "b": torch.tensor(-1.0)}
     assert_close(params.weighted_sum([one, other], [0.5, 2.0]), {"a": torch.tensor([10.5, 1.0]), "b": torch.tensor(-0.5)})
     assert params.squared_norm(one) == 1 + 4 + 9
+
+
+def test_a_mask_of_ones_keeps_all_and_so_does_one_of_nothing():
+    assert [params.keeps_all(torch.tensor(mask)) for mask in ([1.0, 1.0], [1.0, 0.0], [0.0], [])] == [True, False, False, True]
