@@ -24,7 +24,7 @@ from learning.algorithm import Plan
 from learning.evaluate import evaluate_all
 from learning.threads import one_thread
 from wirelessfl.config import load
-from wirelessfl.experiment import commit, versions
+from wirelessfl.folder import commit, versions
 from wirelessfl.world import world
 
 SEEDS = (0, 1, 2)

@@ -1,6 +1,8 @@
 """What a pilot run measured, as plain data, and the power law through a measured curve."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +56,15 @@ class Calibration:
     gradient: tuple[float, ...]
     weight: tuple[float, ...]
     rounds: int
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> "Calibration":
+        """From a mapping with lists in place of tuples, as a JSON file has them."""
+        return cls(**{name: _tuples(value) for name, value in plain.items()})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def fit_power_law(ratios: NDArray, bias: NDArray, most_bias: float) -> tuple[float, float, float]:

@@ -27,7 +27,7 @@ from optim.problem import Deadline
 from optim.pruning_cost import PiecewiseLinear, PowerLaw
 from optim.time_to_accuracy import time_to_accuracy
 from wirelessfl.config import load as load_scenario
-from wirelessfl.experiment import run
+from wirelessfl.experiment import resume, run
 from wirelessfl.record import Record
 from wirelessfl.settings import Scenario
 from wirelessfl.simulate import simulate
@@ -41,6 +41,6 @@ except metadata.PackageNotFoundError:      # a source tree that was never instal
 __all__ = [
     "BASELINES", "Allocation", "Calibration", "Cell", "Deadline", "FastestRound", "LeastEnergy", "Multipliers",
     "PiecewiseLinear", "PowerLaw", "Record", "Residual", "RoundCosts", "Scenario", "Status", "advice", "bandwidth_for",
-    "least_deadline", "load_scenario", "measure", "multipliers", "problem", "rate", "residual", "run", "simulate", "solve_cvxpy",
-    "solve_energy", "solve_fastest", "solve_kkt", "time_to_accuracy", "world",
+    "least_deadline", "load_scenario", "measure", "multipliers", "problem", "rate", "residual", "resume", "run", "simulate",
+    "solve_cvxpy", "solve_energy", "solve_fastest", "solve_kkt", "time_to_accuracy", "world",
 ]

@@ -3,9 +3,10 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from optim.problem import Deadline
 from wirelessfl.air import coherence_time
 from wirelessfl.config import SettingsError, choose, load, to_toml
 from wirelessfl.decide import present
-from wirelessfl.experiment import check, run
+from wirelessfl.experiment import check, resume, run
+from wirelessfl.folder import read_manifest
 from wirelessfl.policy import POLICIES, cuts_of, prepare
 from wirelessfl.record import SHARES, Record, allocation_table
 from wirelessfl.settings import Scenario
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"wirelessfl: {error.strerror or error}: {error.filename}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nwirelessfl: interrupted; what was finished is in the run folder", file=sys.stderr)
+        print("\nwirelessfl: interrupted; `wirelessfl resume FOLDER` goes on from the last checkpoint of a run", file=sys.stderr)
         return 130
 
 
@@ -60,8 +62,17 @@ def _parser() -> argparse.ArgumentParser:
                          help="override a setting, such as cell.devices=20")
         if name == "run":
             sub.add_argument("--out", type=Path, help="the run folder; runs/NAME-TIME without one")
-            sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; results do not depend on them")
+            _workers(sub)
+    text = "go on with a run that was not finished, from its last checkpoint"
+    sub = commands.add_parser("resume", help=text, description=text[0].upper() + text[1:] + ".")
+    sub.set_defaults(command=_resume)
+    sub.add_argument("folder", type=Path, help="the run folder")
+    _workers(sub)
     return parser
+
+
+def _workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; results do not depend on them")
 
 
 def _scenario(options: argparse.Namespace) -> int:
@@ -74,7 +85,7 @@ def _solve(options: argparse.Namespace) -> int:
     chosen = choose(POLICIES, s.decision.policies[0], "decision.policies")
     w = world(s, s.seed)
     measured = measure(w)
-    seen = w.air.start(w.rng("fading")).seen(w.rng("estimates"), w.knowledge, s.decision.outage)
+    seen = w.air.start(w.rng("fading", 0)).seen(w.rng("estimates", 0), w.knowledge, s.decision.outage)
     decider = prepare(chosen, w, measured)
     everyone = priced(w, measured, seen)
     who = present(decider, everyone, s.decision.absent == "stop")
@@ -121,21 +132,30 @@ def _print_grades(problem: Deadline, found: Allocation, *, certified: bool) -> N
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.workers < 1:
-        raise SettingsError(f"--workers must be at least 1, got {options.workers}")
     s = load(options.scenario, options.set)
-    check(s)
     folder = options.out or Path("runs") / f"{s.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    alone = options.workers == 1
+    return _watched(s, folder, options.workers, partial(run, s))
+
+
+def _resume(options: argparse.Namespace) -> int:
+    return _watched(read_manifest(options.folder)[1], options.folder, options.workers, resume)
+
+
+def _watched(s: Scenario, folder: Path, workers: int, start: Callable[..., pd.DataFrame]) -> int:
+    """Run or resume, with a bar of progress and a closing table."""
+    if workers < 1:
+        raise SettingsError(f"--workers must be at least 1, got {workers}")
+    check(s)
     runs = len(s.decision.policies) * s.seeds
-    print(f"{s.name}: {len(s.decision.policies)} policies x {s.seeds} seeds, {options.workers} workers -> {folder}")
-    with tqdm(total=runs * (s.training.rounds if alone else 1), unit="round" if alone else "run", dynamic_ncols=True) as bar:
+    print(f"{s.name}: {len(s.decision.policies)} policies x {s.seeds} seeds, {workers} workers -> {folder}")
+    with tqdm(total=runs * (s.training.rounds if workers == 1 else 1), unit="round" if workers == 1 else "run",
+              dynamic_ncols=True) as bar:
         def watch(record: Record) -> None:
             bar.set_postfix_str(f"{record.policy} seed {record.seed}: round {record.round + 1}, accuracy {record.accuracy:.3f}, "
                                 f"{record.elapsed:.1f} s simulated", refresh=False)
             bar.update()
 
-        summary = run(s, folder, workers=options.workers, watch=watch)
+        summary = start(folder, workers=workers, watch=watch)
     print(closing_table(summary, s))
     print(f"\ntables and pictures: {folder}/")
     return 1 if summary["advice"].any() else 0

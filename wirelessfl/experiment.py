@@ -1,14 +1,13 @@
-"""All policies and seeds of a scenario: run in parallel, kept in one folder, the same for any number of workers."""
+"""All policies and seeds of a scenario: run in parallel, kept in one folder, the same for any number of workers.
+
+A run leaves a checkpoint every few rounds and begins again where its last one was left, with the same tables, byte for byte.
+"""
 
 import dataclasses
 import json
-import os
-import platform
-import subprocess
+import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from importlib import metadata
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,23 @@ import pandas as pd
 
 from learning.calibration import Calibration
 from learning.data import Dataset
-from wirelessfl import build, plot
+from wirelessfl import build, checkpoint, plot
+from wirelessfl.config import SettingsError, choose
+from wirelessfl.folder import CHECKPOINTS, MANIFEST, commit, manifest, now, read_manifest, write_json, write_tables
 from wirelessfl.plot_partition import partition_picture
 from wirelessfl.policy import POLICIES
 from wirelessfl.record import Record, allocations_table, reached, rounds_table
 from wirelessfl.settings import Scenario
-from wirelessfl.simulate import simulate
+from wirelessfl.simulate import prepared, rounds
 from wirelessfl.world import measure, world
 
 Watch = Callable[[Record], None]
-LIBRARIES = ("wirelessfl", "numpy", "scipy", "cvxpy", "torch", "pandas", "scikit-learn", "matplotlib", "pydantic")
+CALIBRATION = "calibration.json"
+EVERY = 10          # rounds from one checkpoint to the next
 
 
-def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watch = lambda record: None) -> pd.DataFrame:
+def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watch = lambda record: None,
+        every: int = EVERY) -> pd.DataFrame:
     """Simulate every policy and seed, and leave tables, manifest and pictures in ``folder``.
 
     Parameters
@@ -38,46 +41,88 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
         Processes, of one thread each; the results do not depend on it.
     watch : callable
         Called with every record where there is one worker, and else with the last record of every run.
+    every : int
+        Rounds from one checkpoint to the next.
 
     Returns
     -------
     DataFrame
         One row a run: simulated time, energy and rounds to the target, and final accuracy (``record.reached``).
 
+    Raises
+    ------
+    SettingsError
+        Where the folder holds a run that was not finished.
+
     Notes
     -----
-    What was finished when something fails, or when it is interrupted, is written all the same.
+    What was finished when something fails, or when it is interrupted, is written all the same, and :func:`resume` goes on.
     """
     found, folder = check(scenario), Path(folder)
+    if (folder / CHECKPOINTS).exists():
+        raise SettingsError(f"{folder} holds a run that was not finished: `wirelessfl resume {folder}` goes on with it, or take "
+                            "another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    begun, records, order, ended = time.time(), list[list[Record]](), _tasks(scenario), "interrupted"
-    first = world(scenario, scenario.seed, found)
-    measured = measure(first)
-    _write_json(folder / "calibration.json", dataclasses.asdict(measured))
-    partition_picture(found.y_train.numpy(), first.parts, folder / "partition.png")
-    try:
-        for one in _all(scenario, measured, workers, watch):
-            records = sorted([*records, one], key=lambda run: order.index((run[0].policy, run[0].seed)))
-        ended = "finished"
-    finally:
-        if records:
-            _tables(scenario, folder, records)
-        _write_json(folder / "manifest.json", manifest(scenario, ended, time.time() - begun, workers))
-    rounds = rounds_table(r for one in records for r in one)
-    summary = reached(rounds, scenario.training.target_accuracy, scenario.training.smoothing)
-    summary["advice"] = [one[-1].advice for one in records]
-    summary.to_csv(folder / "summary.csv", index=False)
-    plot.latency_accuracy(rounds, summary, scenario.training.target_accuracy, scenario.training.smoothing,
-                          folder / "latency-accuracy.png")
-    plot.allocation(allocations_table(records[0]), folder / "allocation.png")
-    return summary
+    (folder / CALIBRATION).unlink(missing_ok=True)                 # of an older run, perhaps
+    return _run(scenario, found, folder, manifest(scenario, workers), workers, watch, every)
+
+
+def resume(folder: str | Path, *, workers: int = 1, watch: Watch = lambda record: None, every: int = EVERY) -> pd.DataFrame:
+    """Go on with a run that was not finished, or do nothing but its tables and pictures if it was; parameters as of :func:`run`.
+
+    The tables are those of a run that nothing happened to, if the versions are the same; the manifest says when and with what
+    it went on.
+    """
+    folder = Path(folder)
+    made, scenario = read_manifest(folder)
+    made["resumed"] = [*made.get("resumed", []), {"at": now(), "commit": commit(), "workers": workers}]
+    return _run(scenario, check(scenario), folder, made, workers, watch, every)
 
 
 def check(scenario: Scenario) -> Dataset:
     """Look up all names of a scenario, its policies too, and load its data."""
     for policy in scenario.decision.policies:
-        build.choose(POLICIES, policy, "decision.policies")
+        choose(POLICIES, policy, "decision.policies")
     return build.check(scenario)
+
+
+def _run(scenario: Scenario, found: Dataset, folder: Path, made: dict[str, Any], workers: int, watch: Watch,
+         every: int) -> pd.DataFrame:
+    begun, before, records, order = time.time(), made["wall_time_s"], list[list[Record]](), _tasks(scenario)
+    made["ended"] = "running"
+    write_json(folder / MANIFEST, made)
+    measured = _measured(scenario, found, folder)
+    made["ended"] = "interrupted"
+    try:
+        for one in _all(scenario, measured, folder, workers, watch, every):
+            records = sorted([*records, one], key=lambda run: order.index((run[0].policy, run[0].seed)))
+        made["ended"] = "finished"
+    finally:
+        if records:
+            write_tables(folder, records)
+        write_json(folder / MANIFEST, made | {"wall_time_s": round(before + time.time() - begun, 2), "finished_at": now()})
+    summary = _summary(scenario, folder, records)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    return summary
+
+
+def _measured(scenario: Scenario, found: Dataset, folder: Path) -> Calibration:
+    """The calibration of the first seed's world: the folder's, if it has one."""
+    path, first = folder / CALIBRATION, world(scenario, scenario.seed, found)
+    if not path.exists():
+        write_json(path, dataclasses.asdict(measure(first)))
+    partition_picture(found.y_train.numpy(), first.parts, folder / "partition.png")
+    return Calibration.of(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _summary(scenario: Scenario, folder: Path, records: list[list[Record]]) -> pd.DataFrame:
+    t, table = scenario.training, rounds_table(r for one in records for r in one)
+    summary = reached(table, t.target_accuracy, t.smoothing)
+    summary["advice"] = [one[-1].advice for one in records]
+    summary.to_csv(folder / "summary.csv", index=False)
+    plot.latency_accuracy(table, summary, t.target_accuracy, t.smoothing, folder / "latency-accuracy.png")
+    plot.allocation(allocations_table(records[0]), folder / "allocation.png")
+    return summary
 
 
 def _tasks(scenario: Scenario) -> list[tuple[str, int]]:
@@ -85,65 +130,34 @@ def _tasks(scenario: Scenario) -> list[tuple[str, int]]:
     return [(policy, scenario.seed + i) for policy in scenario.decision.policies for i in range(scenario.seeds)]
 
 
-def _all(scenario: Scenario, measured: Calibration, workers: int, watch: Watch) -> Iterator[list[Record]]:
+def _all(scenario: Scenario, measured: Calibration, folder: Path, workers: int, watch: Watch, every: int,
+         ) -> Iterator[list[Record]]:
     """The records of every run, as they are finished."""
     if workers == 1:
         for policy, seed in _tasks(scenario):
-            yield _one(scenario, policy, seed, measured, watch)
+            yield _one(scenario, policy, seed, measured, folder, every, watch)
         return
     pool = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
-    for records in pool(joblib.delayed(_one)(scenario, policy, seed, measured) for policy, seed in _tasks(scenario)):
+    jobs = (joblib.delayed(_one)(scenario, policy, seed, measured, folder, every) for policy, seed in _tasks(scenario))
+    for records in pool(jobs):
         watch(records[-1])
         yield records
 
 
-def _one(scenario: Scenario, policy: str, seed: int, measured: Calibration, watch: Watch = lambda record: None) -> list[Record]:
-    records = []
-    for record in simulate(scenario, policy, seed, measured):
-        watch(record)
+def _one(scenario: Scenario, policy: str, seed: int, measured: Calibration, folder: Path, every: int,
+         watch: Watch = lambda record: None) -> list[Record]:
+    """The records of one run: from its checkpoint on, if there is one."""
+    path, over = folder / CHECKPOINTS / f"{policy}-{seed}.pt", folder / CHECKPOINTS / f"{policy}-{seed}-over.pt"
+    if over.exists():
+        found: list[Record] = checkpoint.load(over, {})
+        return found
+    ready = prepared(scenario, policy, seed, measured)
+    shared = {"air": ready.world.air}
+    last, records = checkpoint.load(path, shared) if path.exists() else (None, [])
+    for progress, record in rounds(ready, last):
         records.append(record)
+        if progress.number % every == 0 and not progress.over:
+            checkpoint.save(path, (progress, records), shared)
+        watch(record)
+    checkpoint.save(over, records, {})
     return records
-
-
-def _tables(scenario: Scenario, folder: Path, runs: Sequence[Sequence[Record]]) -> None:
-    """Write the tables of all finished runs."""
-    records = [record for one in runs for record in one]
-    rounds_table(records).to_csv(folder / "rounds.csv", index=False)
-    allocations_table(records).to_csv(folder / "allocations.csv", index=False)
-
-
-def manifest(scenario: Scenario, ended: str, wall_time: float, workers: int) -> dict[str, Any]:
-    """How a run folder was made."""
-    return {
-        "ended": ended, "finished_at": datetime.now(UTC).isoformat(timespec="seconds"), "wall_time_s": round(wall_time, 2),
-        "workers": workers, "seeds": [scenario.seed + i for i in range(scenario.seeds)],
-        "settings": scenario.model_dump(mode="json"), "versions": versions(), "commit": commit(),
-        "data_folder_set": bool(os.environ.get("WIRELESSFL_DATA")),
-    }
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that results depend on."""
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def commit() -> str | None:
-    """Commit of the source tree that runs, with a mark if it was changed since; None outside a checkout."""
-    where = Path(__file__).resolve().parent
-    try:
-        head = subprocess.run(["git", "-C", str(where), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run(["git", "-C", str(where), "status", "--porcelain", "--untracked-files=no"],
-                                 capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head.stdout.strip() + (" with changes" if changed.stdout.strip() else "")
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,10 +1,12 @@
 """One run: learning on the one side, the air on the other, decisions between them, and a clock."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from channels.links import Gains
+from channels.links import Gains, Moment
 from learning.algorithm import Plan, State
 from learning.calibration import Calibration
 from learning.evaluate import evaluate_all
@@ -36,40 +38,115 @@ def simulate(scenario: Scenario, policy: str = "joint", seed: int | None = None,
     -----
     A round for which no decision is feasible is the last: its record says why, and its accuracy is the one before.
     """
+    seed = scenario.seed if seed is None else seed
+    for _, record in rounds(prepared(scenario, policy, seed, calibration)):
+        yield record
+
+
+DIVERGED = ("training diverged in round {}: its loss is no finite number; a lower training.lr or training.server_lr is the first "
+            "thing to try")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One policy in one world, ready to begin.
+
+    Attributes
+    ----------
+    policy : str
+    seed : int
+    world : World
+    measured : Calibration
+    decider : Decider
+    """
+
+    policy: str
+    seed: int
+    world: World
+    measured: Calibration
+    decider: Decider
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A run between two rounds: what the next one needs.
+
+    Attributes
+    ----------
+    number : int
+        Rounds that were.
+    state : State
+        What the algorithm keeps.
+    links : Moment
+    battery : (K,) array
+        Energy that devices have left [J].
+    elapsed, spent : float
+        Time [s] and energy [J] since the start.
+    decision : Decision or None
+        The last one.
+    over : bool
+        Whether there is no next round.
+    """
+
+    number: int
+    state: State
+    links: Moment
+    battery: NDArray
+    elapsed: float = 0.0
+    spent: float = 0.0
+    decision: Decision | None = None
+    over: bool = False
+
+
+def prepared(scenario: Scenario, policy: str, seed: int, calibration: Calibration | None = None) -> Run:
+    """Draw the world and find what the policy needs to know beforehand."""
     chosen = choose(POLICIES, policy, "policy")
-    w = world(scenario, scenario.seed if seed is None else seed)
+    w = world(scenario, seed)
     measured = measure(w) if calibration is None else calibration
-    return _rounds(w, policy, prepare(chosen, w, measured), measured, scenario.seed if seed is None else seed)
+    return Run(policy, seed, w, measured, prepare(chosen, w, measured))
 
 
-def _rounds(w: World, name: str, decider: Decider, measured: Calibration, seed: int) -> Iterator[Record]:
-    fading, estimates, luck = w.rng("fading"), w.rng("estimates"), w.rng("delivery")
-    state, decision, battery = w.algorithm.init(len(w.shards)), None, w.hardware.battery
-    links, elapsed, spent = w.air.start(fading), 0.0, 0.0
-    for number in range(w.scenario.training.rounds):
-        seen = links.seen(estimates, w.knowledge, w.scenario.decision.outage)
-        decision = decide(w, measured, decider, seen, number, battery, decision)
-        done = happen(luck, w, decision, seen, links.gains, number)
-        state, told = train(w, state, decision, done)
-        with one_thread():
-            scores = evaluate_all(w.net, w.algorithm.models(state), w.data.x_test, w.data.y_test, [s.y for s in w.shards])
-        latency, energy = float(done.latency.max()), float(done.energy.sum())
-        elapsed, spent, stopped = elapsed + latency, spent + energy, not decision.now.status.feasible
-        yield Record(name, seed, number, *scores, *told, latency, elapsed, energy, spent, decision.cut, links.gains.up,
-                     w.hardware.speed, decision.plan, decision.who, done,
-                     (decision.advice or decider.advice(decision.problem, decision.now)) if stopped else "")
-        if stopped:
-            return
-        links, battery = links.after(fading, latency), battery - done.energy
+def rounds(run: Run, now: Progress | None = None) -> Iterator[tuple[Progress, Record]]:
+    """Round by round from the beginning, or from ``now`` on."""
+    now = begun(run.world) if now is None else now
+    while not now.over:
+        now, record = played(run, now)
+        yield now, record
 
 
-def happen(rng: np.random.Generator, w: World, decision: Decision, seen: Gains, truth: Gains, number: int) -> Fate:
+def begun(w: World) -> Progress:
+    """A run before its first round."""
+    return Progress(0, w.algorithm.init(len(w.shards)), w.air.start(w.rng("fading", 0)), w.hardware.battery)
+
+
+def played(run: Run, now: Progress) -> tuple[Progress, Record]:
+    """One round: draw, decide, let it happen, train, read the clock."""
+    w, number = run.world, now.number
+    truth, seen = now.links.gains, now.links.seen(w.rng("estimates", number), w.knowledge, w.scenario.decision.outage)
+    decision = decide(w, run.measured, run.decider, seen, number, now.battery, now.decision)
+    done = happen(w, decision, seen, truth, number)
+    state, told = train(w, now.state, decision, done)
+    with one_thread():
+        scores = evaluate_all(w.net, w.algorithm.models(state), w.data.x_test, w.data.y_test, [s.y for s in w.shards])
+    latency, energy, stopped = float(done.latency.max()), float(done.energy.sum()), not decision.now.status.feasible
+    advice = (decision.advice or run.decider.advice(decision.problem, decision.now)) if stopped else ""
+    if not np.isfinite((told[0], scores.loss)).all():
+        stopped, advice = True, DIVERGED.format(number)
+    after = Progress(number + 1, state, now.links.after(w.rng("fading", number + 1), latency), now.battery - done.energy,
+                     now.elapsed + latency, now.spent + energy, decision,
+                     over=stopped or number + 1 >= w.scenario.training.rounds)
+    return after, Record(run.policy, run.seed, number, *scores, *told, latency, after.elapsed, energy, after.spent, decision.cut,
+                         truth.up, w.hardware.speed, decision.plan, decision.who, done, advice)
+
+
+def happen(w: World, decision: Decision, seen: Gains, truth: Gains, number: int) -> Fate:
     """What becomes of a round that was decided on gains as they were ``seen`` (K,), where they are what they are."""
     who, now = decision.who, decision.now
     if not now.status.feasible:
         return NOTHING.among(who & False)
     fixed, kept = w.work(transfers(w.algorithm, number))[3][:, who, now.option]
     down = Downlink(fixed + (1 - now.ratio) * kept, *(w.downlink_rate(gains.down)[who] for gains in (seen, truth)))
+    rng = w.rng("delivery", number)
     return fate(rng, now, decision.problem, truth.up[who] / w.noise, down, w.packets, w.scenario.decision.patience).among(who)
 
 

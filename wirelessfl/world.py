@@ -87,8 +87,9 @@ class World:
     def packets(self) -> Packets:
         return air.packets(self.scenario.channel)
 
-    def rng(self, cause: str) -> np.random.Generator:
-        return np.random.default_rng(self.seeds[cause])
+    def rng(self, cause: str, *number: int) -> np.random.Generator:
+        """The randomness of a cause, or of its part in one round: it does not depend on what was drawn before."""
+        return np.random.default_rng((self.seeds[cause], *number))
 
     def streams(self) -> Streams:
         return Streams(self.seeds["batches"], self.seeds["compression"])

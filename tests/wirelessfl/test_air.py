@@ -53,13 +53,12 @@ def test_a_rate_is_lost_where_the_link_was_taken_for_more_than_it_is(measured):
     overrides = ("channel.csi_error=0.1", "decision.outage=0.1", "training.rounds=12", "cell.devices=4")
     ran = records(*overrides, measured=measured)
     w = wfl.world(wfl.load_scenario(overrides=(*SMALL, *overrides)), 0)
-    fading, estimates = w.rng("fading"), w.rng("estimates")
-    links, wrong = w.air.start(fading), []
+    links, wrong = w.air.start(w.rng("fading", 0)), []
     for number in range(1500):
-        wrong.append(links.seen(estimates, w.knowledge, 0.1).up > links.gains.up)
+        wrong.append(links.seen(w.rng("estimates", number), w.knowledge, 0.1).up > links.gains.up)
         if number < len(ran):
             assert_array_equal(ran[number].fate.outage, wrong[-1])
-        links = links.after(fading, 1.0)
+        links = links.after(w.rng("fading", number + 1), 1.0)
     assert abs(np.mean(wrong) - 0.1) < 4.5 * np.sqrt(0.1 * 0.9 / (4 * len(wrong)))
 
 

@@ -1,0 +1,167 @@
+"""Nothing is lost: a run that was stopped anywhere, and went on, leaves the tables of one that nothing happened to."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import wirelessfl as wfl
+from wirelessfl import checkpoint
+from wirelessfl.__main__ import main
+from wirelessfl.checkpoint import CheckpointError
+from wirelessfl.simulate import prepared, rounds
+
+SMALL = ("cell.devices=3", "training.rounds=8", "training.model=mlp", "decision.pilot_rounds=4", "seeds=2", "data.train=200",
+         'decision.policies=["joint", "equal"]', "training.target_accuracy=0.05", "data.test=50")
+MOVING = ("cell.mobility=waypoint", "channel.correlation=jakes", "channel.csi_error=0.1", "channel.duplex=fdd",
+          "decision.outage=0.1", "channel.packet_error=0.05", "devices.battery_j=0.1")
+TABLES = ("rounds.csv", "allocations.csv", "summary.csv", "calibration.json")
+
+
+class Stopped(Exception):
+    """What happens to a run."""
+
+
+def stop_at(policy, seed, number):
+    def watch(record):
+        if (record.policy, record.seed, record.round) == (policy, seed, number):
+            raise Stopped
+
+    return watch
+
+
+@pytest.fixture(scope="module")
+def scenario():
+    return wfl.load_scenario(overrides=SMALL)
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory, scenario):
+    folder = tmp_path_factory.mktemp("untouched")
+    wfl.run(scenario, folder)
+    return {name: (folder / name).read_bytes() for name in TABLES}
+
+
+@pytest.mark.parametrize(("stop", "every", "first"), [
+    (("joint", 0, 0), 3, 0), (("joint", 0, 5), 3, 6), (("equal", 0, 7), 2, 6), (("equal", 1, 3), 1, 4)])
+def test_a_run_that_was_stopped_and_goes_on_has_the_same_tables(tmp_path, scenario, untouched, stop, every, first):
+    with pytest.raises(Stopped):
+        wfl.run(scenario, tmp_path, watch=stop_at(*stop), every=every)
+    assert json.loads((tmp_path / "manifest.json").read_text())["ended"] == "interrupted"
+    played = []
+    wfl.resume(tmp_path, watch=played.append)
+    assert next(r for r in played if (r.policy, r.seed) == stop[:2]).round == first
+    for name in TABLES:
+        assert (tmp_path / name).read_bytes() == untouched[name]
+    found = json.loads((tmp_path / "manifest.json").read_text())
+    assert found["ended"] == "finished"
+    assert len(found["resumed"]) == 1
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_run_that_is_killed_goes_on(tmp_path, untouched):
+    """At any moment, by a signal that nobody can catch, with two workers at their work."""
+    command = [sys.executable, "-m", "wirelessfl", "run", *(f"--set={s}" for s in SMALL), "--out", str(tmp_path), "--workers=2"]
+    begun = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while not any((tmp_path / "checkpoints").glob("*.pt")) and begun.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    os.killpg(begun.pid, signal.SIGKILL)
+    begun.wait()
+    if (tmp_path / "checkpoints").exists():                    # it was not quicker than we
+        assert main(["run", *(f"--set={s}" for s in SMALL), "--out", str(tmp_path)]) == 2
+        assert main(["resume", str(tmp_path), "--workers=1"]) == 0
+    for name in TABLES:
+        assert (tmp_path / name).read_bytes() == untouched[name]
+
+
+@pytest.mark.parametrize("algorithm", ["light-fedsl", "fsl-sage", "personalised", "epsl", "splitfed-v2"])
+@pytest.mark.parametrize("air", [(), MOVING])
+def test_every_kind_of_state_goes_through_a_file(tmp_path, algorithm, air):
+    """Also those in the middle of an interval, with moments of Adam, moving devices and half-empty batteries."""
+    more = ("training.interval=2", "training.update_bits=8") if algorithm == "light-fedsl" else ()
+    s = wfl.load_scenario(overrides=(*SMALL, "training.rounds=5", "training.optimiser=adam", "training.lr=0.01", *air, *more,
+                                     f"training.algorithm={algorithm}"))
+    measured = wfl.measure(wfl.world(s, 0))
+    run = prepared(s, "joint", 0, measured)
+    straight, path = list(rounds(run)), tmp_path / "here.pt"
+    checkpoint.save(path, straight[2][0], {"air": run.world.air})
+    other = prepared(s, "joint", 0, measured)
+    again = list(rounds(other, checkpoint.load(path, {"air": other.world.air})))
+    assert len(again) == 2
+    for (_, one), (_, two) in zip(straight[3:], again, strict=True):
+        assert one.accuracy == two.accuracy
+        assert one.test_loss == two.test_loss
+        assert one.elapsed == two.elapsed
+        assert one.spent == two.spent
+        assert np.array_equal(one.gain, two.gain)
+        assert np.array_equal(one.fate.latency, two.fate.latency)
+        assert np.array_equal(one.allocation.bandwidth, two.allocation.bandwidth)
+
+
+def test_a_checkpoint_is_there_whole_or_as_it_was(tmp_path, monkeypatch):
+    """A disk that is full in the middle of writing leaves the one before."""
+    path = tmp_path / "here.pt"
+    checkpoint.save(path, [1, 2], {})
+
+    def full(value, file):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save(path, [3], {})
+    assert checkpoint.load(path, {}) == [1, 2]
+
+
+@pytest.mark.parametrize("harm", [lambda b: b[:-20], lambda b: b[:10], lambda b: b"", lambda b: b"x" * 100])
+def test_a_checkpoint_that_was_cut_gets_a_sentence(tmp_path, harm):
+    path = tmp_path / "joint-0.pt"
+    checkpoint.save(path, {"a": (1, np.ones(3))}, {})
+    path.write_bytes(harm(path.read_bytes()))
+    with pytest.raises(CheckpointError, match=r"joint-0.pt is no checkpoint that can be read .* its run begins anew"):
+        checkpoint.load(path, {})
+
+
+def test_a_checkpoint_executes_nothing(tmp_path):
+    path = tmp_path / "evil.pt"
+    for evil in ({"class": "os:system", "fields": {"command": "true"}}, {"class": "wirelessfl.folder:commit", "fields": {}},
+                 {"enum": "subprocess:Popen", "name": "x"}):
+        torch.save(evil, path)
+        with pytest.raises(CheckpointError):
+            checkpoint.load(path, {})
+    torch.save(Path("anything"), path)
+    with pytest.raises(CheckpointError):
+        checkpoint.load(path, {})
+
+
+def test_what_is_no_value_is_not_written(tmp_path):
+    with pytest.raises(TypeError, match="a function cannot be written to a checkpoint"):
+        checkpoint.save(tmp_path / "no.pt", main, {})
+
+
+def test_a_folder_without_a_run_gets_a_sentence(tmp_path, capsys):
+    assert main(["resume", str(tmp_path)]) == 2
+    assert "holds no run: its manifest.json is missing or broken" in capsys.readouterr().err
+
+
+def test_a_run_is_not_begun_over_one_that_was_not_finished(tmp_path, scenario):
+    with pytest.raises(Stopped):
+        wfl.run(scenario, tmp_path, watch=stop_at("joint", 0, 2), every=1)
+    with pytest.raises(ValueError, match=r"holds a run that was not finished: `wirelessfl resume"):
+        wfl.run(scenario, tmp_path)
+
+
+def test_training_that_diverges_says_when_and_what_to_try():
+    measured = wfl.measure(wfl.world(wfl.load_scenario(overrides=SMALL), 0))
+    wild = wfl.load_scenario(overrides=(*SMALL, "training.server_lr=1e30"))
+    last = list(wfl.simulate(wild, "joint", 0, measured))[-1]
+    assert last.round < 7
+    assert f"training diverged in round {last.round}: its loss is no finite number; a lower training.lr" in last.advice

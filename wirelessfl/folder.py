@@ -1,0 +1,87 @@
+"""Run folders: what is in them, how they say how they were made, and writing that leaves whole files."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from wirelessfl.config import SettingsError, scenario
+from wirelessfl.record import Record, allocations_table, rounds_table
+from wirelessfl.settings import Scenario
+
+LIBRARIES = ("wirelessfl", "numpy", "scipy", "cvxpy", "torch", "pandas", "scikit-learn", "matplotlib", "pydantic")
+MANIFEST, CHECKPOINTS = "manifest.json", "checkpoints"
+
+
+def manifest(s: Scenario, workers: int) -> dict[str, Any]:
+    """How a run folder is made."""
+    return {
+        "ended": "running", "begun_at": now(), "wall_time_s": 0.0, "workers": workers,
+        "seeds": [s.seed + i for i in range(s.seeds)], "settings": s.model_dump(mode="json"), "versions": versions(),
+        "commit": commit(), "data_folder_set": bool(os.environ.get("WIRELESSFL_DATA")), "resumed": [],
+    }
+
+
+def read_manifest(folder: Path) -> tuple[dict[str, Any], Scenario]:
+    """How a run folder was made, and its scenario.
+
+    Raises
+    ------
+    SettingsError
+        Where the folder holds no run.
+    """
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return found, scenario(found["settings"])
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise SettingsError(f"{folder} holds no run: its {MANIFEST} is missing or broken ({type(error).__name__})") from None
+
+
+def now() -> str:
+    """The time, for a manifest."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def commit() -> str | None:
+    """Commit of the source tree that runs, with a mark if it was changed since; None outside a checkout."""
+    where = Path(__file__).resolve().parent
+    try:
+        head = subprocess.run(["git", "-C", str(where), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run(["git", "-C", str(where), "status", "--porcelain", "--untracked-files=no"],
+                                 capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + (" with changes" if changed.stdout.strip() else "")
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a file that is there whole, or as it was before."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(content, indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def write_tables(folder: Path, runs: Sequence[Sequence[Record]]) -> None:
+    """The tables of all finished runs."""
+    records = [record for one in runs for record in one]
+    rounds_table(records).to_csv(folder / "rounds.csv", index=False)
+    allocations_table(records).to_csv(folder / "allocations.csv", index=False)
