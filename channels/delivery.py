@@ -76,5 +76,7 @@ class Packets:
         for attempt in range(self.attempts):
             now = np.where(attempt < tries, left, 0.0)
             sent, left = sent + now, left - now + rng.binomial(now.astype(int), self.error)
+            if not now.any():
+                break
         again = over(bits * sent / np.maximum(packets, 1.0), np.where(outage, carried, rate))
         return Delivery(np.where(outage, over(bits, rate), 0.0) + again, left == 0, outage)

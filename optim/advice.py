@@ -14,17 +14,18 @@ from optim.fastest import LONGEST, least_deadline
 from optim.problem import Deadline
 
 
-def advice(problem: Deadline, found: Allocation, shares: NDArray | None = None) -> str:
-    """Name the constraint, the devices (from 0) and the cure. For one problem, not a batch."""
+def advice(problem: Deadline, found: Allocation, shares: NDArray | None = None, names: NDArray | None = None) -> str:
+    """Name the constraint, the devices (from 0, or by their ``names`` (K,)) and the cure. For one problem, not a batch."""
     dead, late, hungry = impossible(problem)
+    names = np.arange(len(dead)) if names is None else names
     status: Status = found.status
     if status is Status.LINK:
-        return f"{_devices(dead)} no usable link (gain or power 0): move it, raise its power or leave it out of the round"
+        return f"{_devices(names[dead])} no usable link (gain or power 0): move it, raise its power or leave it out of the round"
     if status is Status.ENERGY:
-        return (f"{_devices(hungry)} too small an energy budget for a round of {float(problem.deadline):.4g} s; at least "
+        return (f"{_devices(names[hungry])} too small an energy budget for a round of {float(problem.deadline):.4g} s; at least "
                 f"{_least_energy(problem)[hungry].max():.4g} J would do with time and band without limit")
     if status is Status.DEADLINE:
-        return (f"{_devices(late)} too little time by a deadline of {float(problem.deadline):.4g} s, whatever the band; "
+        return (f"{_devices(names[late])} too little time by a deadline of {float(problem.deadline):.4g} s, whatever the band; "
                 f"{_shortest(problem, shares)}")
     if status is Status.BAND:
         need = least_band(problem, np.broadcast_to(problem.prune_max, problem.shape))[0].min(-1)
@@ -37,9 +38,10 @@ def advice(problem: Deadline, found: Allocation, shares: NDArray | None = None) 
     return status.value
 
 
-def _devices(mask: NDArray) -> str:
-    names = [str(k) for k in np.flatnonzero(mask)]
-    return f"device {names[0]} has" if len(names) == 1 else f"devices {', '.join(names[:-1])} and {names[-1]} have"
+def _devices(numbers: NDArray) -> str:
+    if len(numbers) < 2:
+        return f"device {numbers[0]} has" if len(numbers) else "some device has"
+    return f"devices {', '.join(map(str, numbers[:-1]))} and {numbers[-1]} have"
 
 
 def _shortest(problem: Deadline, shares: NDArray | None) -> str:

@@ -93,8 +93,12 @@ class Allocation:
 
     def among(self, who: NDArray) -> "Allocation":
         """The same with a row for every device (K,), of zeros for those that are not among ``who`` (K,)."""
-        place = np.maximum(np.cumsum(who) - 1, 0)
-        return self._each(lambda values: np.where(who, values[..., place], 0))
+        def spread(values: NDArray) -> NDArray:
+            whole = np.zeros((*values.shape[:-1], len(who)), values.dtype)
+            whole[..., who] = values
+            return whole
+
+        return self._each(spread)
 
     def _each(self, change: Callable[[NDArray], NDArray]) -> "Allocation":
         fields: dict[str, Any] = {name: change(getattr(self, name)) for name in EACH}

@@ -20,7 +20,7 @@ from optim.deadline import residual
 from optim.problem import Deadline
 from wirelessfl.air import coherence_time
 from wirelessfl.config import SettingsError, choose, load, to_toml
-from wirelessfl.decide import present
+from wirelessfl.decide import afresh
 from wirelessfl.experiment import check, resume, run
 from wirelessfl.folder import read_manifest
 from wirelessfl.policy import POLICIES, cuts_of, prepare
@@ -87,17 +87,16 @@ def _solve(options: argparse.Namespace) -> int:
     measured = measure(w)
     seen = w.air.start(w.rng("fading", 0)).seen(w.rng("estimates", 0), w.knowledge, s.decision.outage)
     decider = prepare(chosen, w, measured)
-    everyone = priced(w, measured, seen)
-    who = present(decider, everyone, s.decision.absent == "stop")
-    whole = priced(w, measured, seen, who=who)
-    found = decider.decide(whole)
+    who, found, whole = afresh(w, measured, decider, seen, 1.0, w.hardware.battery)
     print(f"{s.name}: policy {s.decision.policies[0]}, seed {s.seed}, first round; {len(w.cuts)} splits, "
           f"{s.cell.devices} devices, {s.cell.bandwidth_mhz:g} MHz\n")
     if not found.status.feasible:
-        print(f"status    {found.status.name.lower()}: {found.status.value}\nadvice    {decider.advice(whole, found)}")
+        print(f"status    {found.status.name.lower()}: {found.status.value}\nadvice    "
+              f"{decider.advice(whole, found, np.flatnonzero(who))}")
         return 1
     _print_decision(found.among(who), w, seen.up, who)
     if not who.all():
+        everyone = priced(w, measured, seen, np.ones((len(who), 2)))
         print(f"left out  {np.flatnonzero(~who).tolist()}; with everyone: {decider.advice(everyone, decider.decide(everyone))}\n")
     if decider.option is not None:
         found = replace(found, option=np.zeros_like(found.option))            # the only one of its own problem

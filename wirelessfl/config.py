@@ -61,6 +61,9 @@ def scenario(table: dict[str, Any]) -> Scenario:
     if found.cell.slowest_kmh > found.cell.fastest_kmh:
         raise SettingsError("cell.slowest_kmh is above cell.fastest_kmh [km/h]: "
                             f"{found.cell.slowest_kmh} > {found.cell.fastest_kmh}")
+    if 0 < found.decision.patience < 1:
+        raise SettingsError("decision.patience must be 1 or more, for nobody is through before the time planned, or 0 to wait "
+                            f"for everyone [1], got {found.decision.patience}")
     if found.cell.nearest_m >= found.cell.radius_m:
         raise SettingsError(f"cell.nearest_m must be below cell.radius_m [m]: {found.cell.nearest_m} >= {found.cell.radius_m}")
     if len(set(found.decision.policies)) < len(found.decision.policies):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from channels.arrays import over
 from channels.delivery import Packets
@@ -23,14 +23,24 @@ class Fate:
         Time until it was through, or given up [s], and the energy that it spent [J].
     arrived : bool array
         Whether the server has its part of the round.
-    outage : bool array
-        Whether a rate that was chosen for it was more than its link carried, up or down.
+    late : bool array
+        Whether it took longer than the round was planned to take.
+    uplink_outage, downlink_outage : bool array
+        Whether a rate that was chosen for it was more than its link carried.
     """
 
     latency: NDArray
     energy: NDArray
     arrived: NDArray
-    outage: NDArray
+    late: NDArray
+    uplink_outage: NDArray
+    downlink_outage: NDArray
+
+    @property
+    def outage(self) -> NDArray:
+        """Whether a rate was more than the link carried, on the way up or down (K,)."""
+        either: NDArray = self.uplink_outage | self.downlink_outage
+        return either
 
     def among(self, who: NDArray) -> "Fate":
         """The same for all devices, of which ``who`` (K,) took part: nothing for the others."""
@@ -52,12 +62,12 @@ def _spread(values: NDArray, who: NDArray) -> NDArray:
     return whole
 
 
-NOTHING = Fate(np.zeros(0), np.zeros(0), np.zeros(0, bool), np.zeros(0, bool))
+NOTHING = Fate(np.zeros(0), np.zeros(0), *(np.zeros(0, bool) for _ in range(4)))
 
 
 def fate(rng: np.random.Generator, planned: Allocation, problem: Deadline, truth: NDArray, down: Downlink, packets: Packets,
-         patience: float = 0.0) -> Fate:
-    """Let a round happen that was planned for ``problem``.
+         patience: float = 0.0, left: ArrayLike = np.inf) -> Fate:
+    """Let a round happen that was planned for ``problem``: the download, the computing, the upload.
 
     Parameters
     ----------
@@ -67,17 +77,25 @@ def fate(rng: np.random.Generator, planned: Allocation, problem: Deadline, truth
         What the gains over noise density are, where the problem has what they were taken for [Hz/W].
     patience : float
         The server goes on without those who are not through after so many times the planned time of the round [1]; 0 waits.
+    left : (K,) array
+        Energy in the batteries [J]: a device whose battery runs out on the way is lost.
+
+    Notes
+    -----
+    A budget of energy binds the plan alone: who must send again may spend more.
     """
     chosen, keep, mean = problem.of(planned.option), 1 - planned.ratio, packets.transmissions
     bits = uplink_load(chosen.costs, keep[:, None])[:, 0] / mean
     asked, carried = (rate(planned.bandwidth, planned.power * gain) for gain in (problem.gain, truth))
-    upward = packets.send(rng, bits, asked, carried)
     downward = packets.send(rng, down.bits, down.chosen, down.carried)
+    upward = packets.send(rng, np.where(downward.arrived, bits, 0.0), asked, carried)
     computing = np.maximum(planned.latency - mean * (over(bits, asked) + over(down.bits, down.chosen)), 0.0)
-    took = computing + downward.time + upward.time
-    end = patience * planned.latency.max() if patience else np.inf
-    through = upward.arrived & downward.arrived & (took <= end * (1 + 1e-9)) & np.isfinite(took)
-    latency = np.minimum(took, end if patience else np.where(np.isfinite(took), np.inf, planned.latency))
+    took = downward.time + np.where(downward.arrived, computing, 0.0) + upward.time
+    round_time = planned.latency.max() * (1 + 1e-9)
+    given_up = np.where(np.isfinite(took), np.inf, planned.latency)
+    latency = np.minimum(took, np.minimum(given_up, patience * planned.latency.max() if patience else np.inf))
     sending = np.clip(latency - computing - np.minimum(downward.time, latency), 0.0, upward.time)
     energy = planned.energy + planned.power * (sending - mean * over(bits, asked))
-    return Fate(latency, energy, through, upward.outage | downward.outage)
+    energy = np.where(downward.arrived, energy, 0.0)                        # who has nothing to train on does not begin
+    through = upward.arrived & downward.arrived & (took <= latency) & (energy <= left)
+    return Fate(latency, np.minimum(energy, left), through, took > round_time, upward.outage, downward.outage)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from learning.calibration import Calibration
 from optim.advice import advice
 from optim.allocation import Allocation, Status
-from optim.answer import at_full_power
+from optim.answer import at_full_power, impossible
+from optim.band import least_band
 from optim.deadline import solve_kkt
 from optim.fastest import LONGEST, least_deadline
 from optim.problem import Deadline
@@ -54,11 +55,14 @@ class Decider:
         Deadline of every round [s], or 0 to choose it.
     option : int or None
         The common split of policies that fix it, as an index into the world's cuts.
+    patience : float
+        What a device cannot do within so long it cannot do at all, where there is no deadline [s].
     """
 
     policy: Policy
     exponent: float
     deadline: float
+    patience: float = LONGEST
     worth: float = 0.0
     option: int | None = None
 
@@ -87,10 +91,30 @@ class Decider:
         hopeless = float(np.mean(np.isinf(least_deadline(p, self.shares(p)))))
         return hopeless, worth_of_progress(p, exponent=self.exponent, shares=self.shares(p))
 
-    def advice(self, whole: Deadline, found: Allocation) -> str:
-        """What stood in the way of an infeasible decision, among what this policy may decide, and the cure."""
+    def advice(self, whole: Deadline, found: Allocation, names: NDArray | None = None) -> str:
+        """What stood in the way of an infeasible decision, among what this policy may decide, and the cure.
+
+        ``names`` (K,) are the numbers of the devices, if they are not counted from 0.
+        """
+        p = self._in_time(whole)
+        return advice(p, found, self.shares(p), names)
+
+    def alone(self, whole: Deadline) -> NDArray:
+        """Devices (K,) that could do the round alone, by the deadline: with the whole band, or with their fixed share of it."""
+        p = self._in_time(whole)
+        able: NDArray = ~np.logical_or.reduce(impossible(p))
+        shares = self.shares(p)
+        return able if shares is None else able & (self.least_shares(p) <= shares * (1 + 1e-9))
+
+    def least_shares(self, whole: Deadline) -> NDArray:
+        """Fraction of the band (K,) that each device needs at least [1]; ``inf`` where no band is enough."""
+        p = self._in_time(whole)
+        need: NDArray = least_band(p, np.broadcast_to(p.prune_max, p.shape))[0].min(-1) / p.band
+        return np.where(np.isnan(need), np.inf, need)
+
+    def _in_time(self, whole: Deadline) -> Deadline:
         p = self.allowed(whole)
-        return advice(p if self.deadline else replace(p, deadline=np.array(LONGEST)), found, self.shares(p))
+        return p if self.deadline else replace(p, deadline=np.array(self.patience))
 
     def allowed(self, p: Deadline) -> Deadline:
         """The problem with what this policy may not decide taken out: one option for all, or no pruning."""
@@ -106,9 +130,8 @@ def prepare(policy: Policy, w: World, measured: Calibration) -> Decider:
     """
     s = w.scenario
     gains = w.air.forecast(w.rng("forecast"), FORECASTS, w.knowledge, s.decision.outage)
-    spread = 1 / s.training.interval
-    sampled = priced(w, measured, gains, (spread, spread))
-    plain = Decider(policy, s.decision.exponent, 1e-3 * s.decision.deadline_ms)
+    sampled = priced(w, measured, gains, np.full((len(w.shards), 2), 1 / s.training.interval))
+    plain = Decider(policy, s.decision.exponent, 1e-3 * s.decision.deadline_ms, s.decision.longest_s)
     if policy.splits and not isinstance(w.algorithm, ONE_CUT):
         tries = [plain]
     elif s.decision.fixed_split:

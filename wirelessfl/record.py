@@ -72,20 +72,24 @@ def rounds_table(records: Iterable[Record]) -> pd.DataFrame:
     """One row a round: policy, seed, round, and the numbers of the round in SI units."""
     return pd.DataFrame([{
         "policy": r.policy, "seed": r.seed, "round": r.round, "accuracy": r.accuracy, "test_loss": r.test_loss,
-        "own_accuracy": r.own_accuracy,
-        "train_loss": r.train_loss, "latency_s": r.latency, "elapsed_s": r.elapsed, "energy_j": r.energy,
-        "spent_j": r.spent, "uplink_bits": r.uplink_bits, "downlink_bits": r.downlink_bits,
-        "devices": len(r.who), "left_out": int((~r.who).sum()), "lost": int((r.who & ~r.fate.arrived).sum()),
-        "outages": int(r.fate.outage.sum()),
-        "planned_s": float(r.allocation.latency.max()),
+        "own_accuracy": r.own_accuracy, "train_loss": r.train_loss, "planned_s": float(r.allocation.latency.max()),
+        "latency_s": r.latency, "elapsed_s": r.elapsed, "energy_j": r.energy, "spent_j": r.spent,
+        "uplink_bits": r.uplink_bits, "downlink_bits": r.downlink_bits, **_counts(r),
         "progress_lost": float(r.allocation.objective), "gap": float(r.allocation.gap),
         "price_per_hz": float(r.allocation.price), "status": r.status.name.lower()} for r in records])
+
+
+def _counts(r: Record) -> dict[str, int]:
+    """How many devices there were, and what became of them."""
+    f, ran = r.fate, r.fate.latency > 0
+    return {"devices": len(r.who)} | {name: int(which.sum()) for name, which in zip(
+        SHARES, (~r.who, ran & ~f.arrived, f.late, f.uplink_outage, f.downlink_outage), strict=True)}
 
 
 def allocations_table(records: Iterable[Record]) -> pd.DataFrame:
     """One row a round and device: what it was given, and what it was like."""
     return pd.concat([allocation_table(r.allocation, r.cut, r.gain, r.speed).assign(
-        took_s=r.fate.latency, spent_j=r.fate.energy, arrived=r.fate.arrived, outage=r.fate.outage,
+        took_s=r.fate.latency, spent_j=r.fate.energy, arrived=r.fate.arrived, outage=r.fate.outage, late=r.fate.late,
         policy=r.policy, seed=r.seed, round=r.round) for r in records], ignore_index=True).pipe(
         lambda t: t[["policy", "seed", "round", *(c for c in t.columns if c not in ("policy", "seed", "round"))]])
 
@@ -97,7 +101,7 @@ def allocation_table(found: Allocation, cut: NDArray, gain: NDArray, speed: NDAr
         "power_w": found.power, "latency_s": found.latency, "energy_j": found.energy, "gain": gain, "speed_flops": speed})
 
 
-SHARES = ("left_out", "lost", "outages")
+SHARES = ("left_out", "lost", "late", "uplink_outages", "downlink_outages")
 FEASIBLE = [status.name.lower() for status in Status if status.feasible]
 
 
@@ -109,9 +113,9 @@ def smoothed(accuracy: pd.Series, smoothing: int) -> pd.Series:
 def reached(rounds: pd.DataFrame, target: float, smoothing: int) -> pd.DataFrame:
     """One row a run: simulated time, energy and round at which the smoothed accuracy first reaches the target.
 
-    Smoothed is the mean over the last ``smoothing`` rounds. A run that never reaches it has an infinite time. Also the shares of
-    all its rounds that devices were left out of, were lost in, and had a rate in that the link did not carry [1], and the median
-    time of a round.
+    Smoothed is the mean over the last ``smoothing`` rounds. A run that never reaches it has an infinite time. Also the median
+    time of a round, and how often a device was left out of one [1]; and how often, of those that took part, one was lost, later
+    than planned, or had a rate that its link did not carry [1].
     """
     rows = []
     for (policy, seed), run in rounds.groupby(["policy", "seed"], sort=False):
@@ -121,6 +125,11 @@ def reached(rounds: pd.DataFrame, target: float, smoothing: int) -> pd.DataFrame
         rows.append({"policy": policy, "seed": seed, "rounds": np.inf if at is None else at["round"] + 1,
                      "time_s": np.inf if at is None else at["elapsed_s"], "energy_j": np.inf if at is None else at["spent_j"],
                      "round_s": run["latency_s"].median(),
-                     **{share: run[share].sum() / run["devices"].sum() for share in SHARES},
+                     **_shares(run),
                      "final_accuracy": smooth.iloc[-1] if len(smooth) else np.nan, "status": run["status"].iloc[-1]})
     return pd.DataFrame(rows)
+
+
+def _shares(run: pd.DataFrame) -> dict[str, float]:
+    there = run["devices"].sum() - run["left_out"].sum()
+    return {name: run[name].sum() / max(run["devices"].sum() if name == "left_out" else there, 1) for name in SHARES}

@@ -152,10 +152,11 @@ class DecisionSettings(Section):
     exponent: float = _key(1.0, "progress of a round is (1 - loss)^exponent; 1 is the bound as derived [1]", gt=0)
     pilot_rounds: int = _key(60, "length of the pilot run that measures the bound's constants", ge=2)
     deadline_ms: float = _key(0.0, "deadline of a round, 0 to choose the best one [ms]", ge=0)
-    outage: float = _key(0.0, "probability with which a link may be worse than it is taken for; 0 takes estimates for the "
-                              "truth [1]", ge=0, lt=1)
-    patience: float = _key(0.0, "the server goes on without who is not through after so many times the time planned; 0 waits for "
-                                "everyone [1]", ge=0)
+    outage: float = _key(0.0, "probability with which a link may be worse than it is taken for; 0 takes estimates for "
+                              "the truth [1]", ge=0, lt=1)
+    patience: float = _key(0.0, "the server goes on without who is not through after so many times the time planned, 1 or more; "
+                                "0 waits for everyone [1]", ge=0)
+    longest_s: float = _key(3600.0, "without a deadline: what a device cannot do within so long it cannot do [s]", gt=0)
     absent: Literal["leave-out", "stop"] = _key("leave-out", "a device that cannot take part in a round is left out "
                                                                   "of it, or stops the run")
 

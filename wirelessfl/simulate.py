@@ -12,7 +12,7 @@ from learning.calibration import Calibration
 from learning.evaluate import evaluate_all
 from learning.threads import one_thread
 from wirelessfl.config import choose
-from wirelessfl.decide import Decision, decide, transfers
+from wirelessfl.decide import Decision, Scene, decide, transfers
 from wirelessfl.fate import NOTHING, Downlink, Fate, fate
 from wirelessfl.policy import POLICIES, Decider, prepare
 from wirelessfl.record import Record
@@ -80,6 +80,8 @@ class Progress:
     links : Moment
     battery : (K,) array
         Energy that devices have left [J].
+    holds : (K,) bool array
+        Devices that have their client side already, and need not download it.
     elapsed, spent : float
         Time [s] and energy [J] since the start.
     decision : Decision or None
@@ -92,6 +94,7 @@ class Progress:
     state: State
     links: Moment
     battery: NDArray
+    holds: NDArray
     elapsed: float = 0.0
     spent: float = 0.0
     decision: Decision | None = None
@@ -116,47 +119,48 @@ def rounds(run: Run, now: Progress | None = None) -> Iterator[tuple[Progress, Re
 
 def begun(w: World) -> Progress:
     """A run before its first round."""
-    return Progress(0, w.algorithm.init(len(w.shards)), w.air.start(w.rng("fading", 0)), w.hardware.battery)
+    devices = len(w.shards)
+    return Progress(0, w.algorithm.init(devices), w.air.start(w.rng("fading", 0)), w.hardware.battery, np.zeros(devices, bool))
 
 
 def played(run: Run, now: Progress) -> tuple[Progress, Record]:
     """One round: draw, decide, let it happen, train, read the clock."""
     w, number = run.world, now.number
     truth, seen = now.links.gains, now.links.seen(w.rng("estimates", number), w.knowledge, w.scenario.decision.outage)
-    decision = decide(w, run.measured, run.decider, seen, number, now.battery, now.decision)
-    done = happen(w, decision, seen, truth, number)
+    scene = Scene(number, seen, now.battery, now.holds)
+    decision = decide(w, run.measured, run.decider, scene, now.decision)
+    done = happen(w, decision, scene, truth)
     state, told = train(w, now.state, decision, done)
     with one_thread():
         scores = evaluate_all(w.net, w.algorithm.models(state), w.data.x_test, w.data.y_test, [s.y for s in w.shards])
-    latency, energy, stopped = float(done.latency.max()), float(done.energy.sum()), not decision.now.status.feasible
-    advice = (decision.advice or run.decider.advice(decision.problem, decision.now)) if stopped else ""
-    if not np.isfinite((told[0], scores.loss)).all():
-        stopped, advice = True, DIVERGED.format(number)
+    advice = decision.advice
+    if not np.isfinite(scores.loss) or (done.arrived.any() and not np.isfinite(told[0])):
+        advice = DIVERGED.format(number)
+    latency, energy = max(float(done.latency.max()), decision.idle), float(done.energy.sum())
     after = Progress(number + 1, state, now.links.after(w.rng("fading", number + 1), latency), now.battery - done.energy,
-                     now.elapsed + latency, now.spent + energy, decision,
-                     over=stopped or number + 1 >= w.scenario.training.rounds)
+                     (now.holds | done.arrived) & ((number + 1) % w.algorithm.interval > 0), now.elapsed + latency,
+                     now.spent + energy, decision, over=bool(advice) or number + 1 >= w.scenario.training.rounds)
     return after, Record(run.policy, run.seed, number, *scores, *told, latency, after.elapsed, energy, after.spent, decision.cut,
                          truth.up, w.hardware.speed, decision.plan, decision.who, done, advice)
 
 
-def happen(w: World, decision: Decision, seen: Gains, truth: Gains, number: int) -> Fate:
-    """What becomes of a round that was decided on gains as they were ``seen`` (K,), where they are what they are."""
+def happen(w: World, decision: Decision, scene: Scene, truth: Gains) -> Fate:
+    """What becomes of a round that was decided on a ``scene``, where gains are what they are."""
     who, now = decision.who, decision.now
-    if not now.status.feasible:
+    if not who.any() or not now.status.feasible:
         return NOTHING.among(who & False)
-    fixed, kept = w.work(transfers(w.algorithm, number))[3][:, who, now.option]
-    down = Downlink(fixed + (1 - now.ratio) * kept, *(w.downlink_rate(gains.down)[who] for gains in (seen, truth)))
-    rng = w.rng("delivery", number)
-    return fate(rng, now, decision.problem, truth.up[who] / w.noise, down, w.packets, w.scenario.decision.patience).among(who)
+    fixed, kept = w.work(transfers(w.algorithm, scene.number, scene.holds))[3][:, who, now.option]
+    down = Downlink(fixed + (1 - now.ratio) * kept, *(w.downlink_rate(gains.down[who]) for gains in (scene.seen, truth)))
+    return fate(w.rng("delivery", scene.number), now, decision.problem, truth.up[who] / w.noise, down, w.packets,
+                w.scenario.decision.patience, scene.battery[who]).among(who)
 
 
 def train(w: World, state: State, decision: Decision, done: Fate) -> tuple[State, tuple[float, float, float]]:
     """The state after a round of those that got through; their mean loss [nat], and their bits up and down."""
-    if not done.arrived.any():
-        return state, (0.0, 0.0, 0.0)
     plans = [Plan(int(cut), float(ratio)) if there else None
              for cut, ratio, there in zip(decision.cut, decision.plan.ratio, done.arrived, strict=True)]
     with one_thread():
         state, told = w.algorithm.step(state, w.shards, plans, w.streams())
     up, down = (sum(getattr(t, name) for t in told.traffic) for name in ("uplink_bits", "downlink_bits"))
-    return state, (float(np.nanmean(told.loss)), up, down)
+    loss = np.array(told.loss)[done.arrived]
+    return state, (float(np.nanmean(loss)) if len(loss) else float("nan"), up, down)

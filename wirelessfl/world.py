@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import nn
 
 from channels.csi import Knowledge
@@ -29,8 +29,6 @@ from wirelessfl.build import BOUNDS, PARTITIONS, algorithm, check, cuts, hardwar
 from wirelessfl.config import SettingsError, choose
 from wirelessfl.population import Hardware
 from wirelessfl.settings import Scenario
-
-Times = tuple[float, float]        # how often a client model's download and upload are counted in a round
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class World:
     hardware: Hardware
     cuts: tuple[int, ...]
     seeds: dict[str, int]
-    _work: dict[Times, NDArray] = field(default_factory=dict, repr=False)
+    _work: dict[bytes, NDArray] = field(default_factory=dict, repr=False)
 
     @cached_property
     def profile(self) -> Profile:
@@ -94,19 +92,22 @@ class World:
     def streams(self) -> Streams:
         return Streams(self.seeds["batches"], self.seeds["compression"])
 
-    def work(self, times: Times = (1.0, 1.0)) -> NDArray:
-        """Amounts of a round, (4, 2, K, O): device, uplink, server, downlink; fixed and kept [FLOP], [bit]."""
-        if times not in self._work:
-            devices = len(self.shards)
-            table = [[self.algorithm.work(self.profile, cut, len(shard), devices, *times) for cut in self.cuts]
-                     for shard in self.shards]
-            self._work[times] = np.moveaxis(np.array(table, float), (2, 3), (0, 1))
-        return self._work[times]
+    def work(self, times: NDArray) -> NDArray:
+        """Amounts of a round, (4, 2, K, O): device, uplink, server, downlink; fixed and kept [FLOP], [bit].
 
-    def downlink_rate(self, gain: ArrayLike) -> NDArray:
-        """Rate (..., K) towards each device at gains (..., K) [1], in equal shares of band and power [bit/s]."""
-        devices, power = len(self.shards), float(dbm_to_watt(self.scenario.devices.server_power_dbm))
-        return rate(1e6 * self.scenario.cell.downlink_mhz / devices, power / devices * np.asarray(gain) / self.noise)
+        ``times`` (K, 2) say how often the download and the upload of a client model are counted.
+        """
+        key = times.tobytes()
+        if key not in self._work:
+            table = [[self.algorithm.work(self.profile, cut, len(shard), len(self.shards), *often) for cut in self.cuts]
+                     for shard, often in zip(self.shards, times.tolist(), strict=True)]
+            self._work[key] = np.moveaxis(np.array(table, float), (2, 3), (0, 1))
+        return self._work[key]
+
+    def downlink_rate(self, gain: NDArray) -> NDArray:
+        """Rate (..., n) towards n devices at gains (..., n) [1], in equal shares of band and power [bit/s]."""
+        devices, power = gain.shape[-1], float(dbm_to_watt(self.scenario.devices.server_power_dbm))
+        return rate(1e6 * self.scenario.cell.downlink_mhz / devices, power / devices * gain / self.noise)
 
 
 CAUSES = ("placement", "fading", "forecast", "speed", "partition", "weights", "batches", "compression", "estimates", "delivery")
@@ -151,13 +152,13 @@ def problem(w: World, measured: Calibration, gain: NDArray, download: float = 1.
 
     A client model's transfers count ``download`` and ``upload`` times.
     """
-    return priced(w, measured, Gains(gain, gain), (download, upload))
+    return priced(w, measured, Gains(gain, gain), np.tile([download, upload], (len(w.shards), 1)))
 
 
-def priced(w: World, measured: Calibration, gains: Gains, times: Times = (1.0, 1.0), who: NDArray | None = None) -> Deadline:
+def priced(w: World, measured: Calibration, gains: Gains, times: NDArray, who: NDArray | None = None) -> Deadline:
     """The allocation problem of a round among the devices ``who`` (K,), all without, at gains (..., K) [1].
 
-    ``times`` says how often the download and the upload of a client model are counted.
+    They share the bands and the server. ``times`` (K, 2) say how often the download and the upload of a client model count.
     """
     s = w.scenario
     _all_at_once(w)
@@ -166,7 +167,7 @@ def priced(w: World, measured: Calibration, gains: Gains, times: Times = (1.0, 1
     amounts = [(count * fixed[who], count * kept[who])
                for count, (fixed, kept) in zip((1, often, 1, often), w.work(times), strict=True)]
     costs = round_costs(*amounts, speed=has.speed, joules_per_flop=has.joules_per_flop,
-                        server_speed=1e9 * d.server_gflops / len(who), downlink_rate=w.downlink_rate(gains.down)[..., who])
+                        server_speed=1e9 * d.server_gflops / who.sum(), downlink_rate=w.downlink_rate(gains.down[..., who]))
     known, shares = constants(measured, s.training.lr), w.weights[who] / w.weights[who].sum()
     phi, pruning = BOUNDS[s.decision.bound](known, shares, s.training.interval)
     limit = np.minimum(s.decision.prune_max, measured.ratio_max) if w.algorithm.prunes else np.zeros(len(w.cuts))

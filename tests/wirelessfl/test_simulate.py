@@ -130,9 +130,9 @@ def test_a_problem_of_a_world_is_solved_and_graded_through_the_face(world, measu
 def test_the_target_is_reached_when_the_smoothed_accuracy_does():
     rounds = pd.DataFrame({"policy": "a", "seed": 0, "round": range(5), "accuracy": [0.1, 0.9, 0.2, 0.9, 0.9],
                            "status": "optimal", "devices": 4, "left_out": [0, 0, 0, 0, 2],
-                           "lost": [0, 1, 0, 0, 0], "outages": 1, "latency_s": 1.0,
+                           "lost": [0, 1, 0, 0, 0], "late": 1, "uplink_outages": 1, "downlink_outages": 0, "latency_s": 1.0,
                            "elapsed_s": [1.0, 2, 3, 4, 5], "spent_j": [2.0, 4, 6, 8, 10]})
     row = reached(rounds, 0.85, 2).iloc[0]
     assert (row.rounds, row.time_s, row.energy_j, row.final_accuracy) == (5, 5.0, 10.0, 0.9)
-    assert (row.left_out, row.lost, row.outages) == (0.1, 0.05, 0.25)
+    assert_allclose((row.left_out, row.lost, row.late, row.uplink_outages), (2 / 20, 1 / 18, 5 / 18, 5 / 18))
     assert reached(rounds, 0.95, 2).iloc[0].time_s == np.inf
