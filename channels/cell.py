@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 from channels.csi import Knowledge
 from channels.fading import Fade, Fading, Rayleigh
 from channels.field import Field
-from channels.links import Gains, Spot, taken_for
+from channels.links import Gains, Spot, over_band, taken_for
 from channels.mobility import Mobility, Motion, Still
 from channels.path_loss import SPEED_OF_LIGHT, Macro3GPP, PathLoss
+from channels.units import db_to_neper
+
+MOST_SHADOWING = db_to_neper(15.0)
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,12 @@ class Cell:
     def __post_init__(self) -> None:
         if not 0 < self.nearest < self.radius < np.inf:
             raise ValueError(f"nearest and radius must be 0 < nearest < radius [m], got {self.nearest} and {self.radius}")
-        if self.shadowing is not None and not 0 <= self.shadowing < np.inf:
-            raise ValueError(f"shadowing must be zero or more [1], got {self.shadowing}")
+        if self.shadowing is not None and not 0 <= self.shadowing <= MOST_SHADOWING:
+            raise ValueError(f"shadowing must be within 0 and {MOST_SHADOWING:.3g} [1], 15 dB, got {self.shadowing}: decibels?")
         if not (self.antennas == int(self.antennas) and self.antennas >= 1):
             raise ValueError(f"antennas must be a whole number of 1 or more, got {self.antennas}")
-        if not 0 < self.carrier < np.inf:
-            raise ValueError(f"carrier must be positive [Hz], got {self.carrier}")
+        if not 1e6 <= self.carrier <= 1e12:
+            raise ValueError(f"carrier must be 1e6 to 1e12 [Hz], got {self.carrier:g}")
         if not 0 <= self.surroundings < np.inf:
             raise ValueError(f"surroundings must be zero or more [m/s], got {self.surroundings}")
 
@@ -98,11 +101,14 @@ class Placement:
         chance = law.sight_probability(distance) if self.cell.sight is None else np.full(distance.shape, float(self.cell.sight))
         sight = chance > 0.5 if np.all((chance == 0) | (chance == 1)) else self.maps[0].uniform(position) < chance
         spread = law.spread(distance, sight) if self.cell.shadowing is None else np.full(distance.shape, self.cell.shadowing)
-        shadowing = np.ones(distance.shape)
+        gain, shadowing = law.gain(distance, sight), np.ones(distance.shape)
+        if not np.all((gain > 0) & (gain <= 1)):
+            raise ValueError(f"path_loss must give power gains within (0, 1] [1], got {gain.min():.3g} to {gain.max():.3g}: a "
+                             "loss with the wrong sign, decibels, or a distance too near for the law?")
         for state, its in zip((True, False), self.maps[1:], strict=True):
             here = (sight == state) & (spread > 0)
             shadowing[here] = np.exp(spread[here] * its(position[here]))
-        return Spot(position, np.hypot(*velocity.T), travelled, sight, law.gain(distance, sight) * shadowing)
+        return Spot(position, np.hypot(*velocity.T), travelled, sight, gain * shadowing)
 
     @property
     def distance(self) -> NDArray:
@@ -132,9 +138,9 @@ class Placement:
 
     def forecast(self, rng: np.random.Generator, blocks: int, knowledge: Knowledge, outage: float = 0.0) -> Gains:
         """What gains (blocks, K) may be taken for, as by ``Links.seen``, of devices where they are at the beginning."""
-        many = Spot(*(np.concatenate([v] * blocks) for v in self.at(0.0)))
-        seen = self._links(rng, many).seen(rng, knowledge, outage)
-        return Gains(*(v.reshape(blocks, -1) for v in seen))
+        spot = self.at(0.0)
+        seen = [self._links(rng, spot).seen(rng, knowledge, outage) for _ in range(blocks)]
+        return Gains(*(np.array(each) for each in zip(*seen, strict=True)))
 
     def _links(self, rng: np.random.Generator, spot: Spot) -> "Links":
         up, *down = (self.cell.fading.start(rng, len(spot.mean_gain), self.cell.antennas) for _ in range(1 + self.cell.paired))
@@ -164,7 +170,7 @@ class Links:
 
     @property
     def gains(self) -> Gains:
-        """Power gains (K,) [1] of both directions: means over the subchannels, if there are some."""
+        """Power gains (K,) [1] of both directions, those of a link over all subchannels if there are some."""
         return self._gains(self.up.gain, self.up.gain if self.down is None else self.down.gain)
 
     @property
@@ -187,4 +193,4 @@ class Links:
         return Links(self.placement, self.time + elapsed, spot, up, *down)
 
     def _gains(self, *small: NDArray) -> Gains:
-        return Gains(*(self.spot.mean_gain * (v if v.ndim == 1 else v.mean(-1)) for v in small))
+        return Gains(*(self.spot.mean_gain * (v if v.ndim == 1 else over_band(v)) for v in small))

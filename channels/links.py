@@ -79,6 +79,17 @@ class Spot(NamedTuple):
         return np.hypot(self.position[..., 0], self.position[..., 1])
 
 
+def over_band(gain: NDArray) -> NDArray:
+    """One gain (...) [1] for subchannels (..., M): their geometric mean.
+
+    A link that is spread over the band carries the mean of log(1 + SNR), which is convex in the log of the gain. So it carries
+    at least what the geometric mean would, and just that where the SNR is high (the mean would promise too much).
+    """
+    with np.errstate(divide="ignore"):
+        found: NDArray = np.exp(np.mean(np.log(gain), axis=-1))
+    return found
+
+
 def taken_for(rng: np.random.Generator, fade: Fade, doppler: NDArray, knowledge: Knowledge, outage: float) -> NDArray:
     """What small-scale gains are taken for (n,) or (n, M) [1], at Doppler frequencies (n,) [Hz].
 

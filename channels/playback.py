@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channels.csi import Knowledge
-from channels.links import Gains
+from channels.links import Gains, over_band
 from channels.trace import Trace
 
 
@@ -24,8 +24,9 @@ class Playback:
 
     @property
     def mean_gain(self) -> NDArray:
-        """Mean power gain (K,) over time and subchannels [1]."""
-        mean: NDArray = self.trace.gain.mean((0, 2))
+        """Mean power gain (K,) over time, of a link over all subchannels [1]."""
+        lasting = np.diff(self.trace.time, append=self.trace.time[0] + self.trace.duration)
+        mean: NDArray = np.average(over_band(self.trace.gain), axis=0, weights=lasting if np.isfinite(lasting).all() else None)
         return mean
 
     def start(self, rng: np.random.Generator) -> "Playing":
@@ -50,8 +51,8 @@ class Playing:
 
     @property
     def gains(self) -> Gains:
-        """Power gains (K,) [1], means over the subchannels, the same in both directions."""
-        now = self.trace.at(self.time).mean(-1)
+        """Power gains (K,) [1] of links over all subchannels, the same in both directions."""
+        now = over_band(self.trace.at(self.time))
         return Gains(now, now)
 
     def seen(self, rng: np.random.Generator, knowledge: Knowledge, outage: float = 0.0) -> Gains:

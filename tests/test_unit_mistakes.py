@@ -252,19 +252,29 @@ def test_gigahertz_where_hertz_belong_get_a_sentence(make):
 
 
 @pytest.mark.parametrize(("settings", "sentence"), [
-    (("cell.path_loss=uma", "cell.carrier_ghz=3500"), r"carrier must be 5e\+08 to 1e\+11 \[Hz\], got 3.5e\+12"),
-    (("cell.path_loss=free-space", "cell.carrier_ghz=2e9"), r"carrier must be .* got 2e\+18"),
+    (("cell.path_loss=uma", "cell.carrier_ghz=350"), r"carrier must be 5e\+08 to 1e\+11 \[Hz\], got 3.5e\+11"),
+    (("cell.carrier_ghz=2000",), r"cell.carrier_ghz .* less than or equal to 1000, got 2000"),
+    (("cell.noise_dbm_per_hz=-101",), r"noise power density \[dBm/Hz\].* less than or equal to -140, got -101"),
+    (("devices.tx_power_dbm=100",), r"\[dBm\].* less than or equal to 50, got 100"),
+    (("devices.server_power_dbm=20000",), r"\[dBm\].* less than or equal to 70"),
+    (("cell.bandwidth_mhz=4e6",), r"\[MHz\].* less than or equal to 100000, got 4000000"),
     (("cell.radius_m=0.25",), r"cell.nearest_m must be below cell.radius_m \[m\]: 10.0 >= 0.25"),
     (("cell.path_loss=uma", "cell.device_height_m=150"), r"device_height must be 1.5 to 22.5 \[m\], got 150"),
     (("cell.fastest_mps=3",), "did you mean cell.fastest_kmh"),
     (("channel.fading=tdl-a", "channel.delay_spread_ns=1e6"), r"delay_spread must be within .* seconds \[s\], got 0.001"),
-    (("channel.fading=tdl-a", "cell.bandwidth_mhz=4e-6"), r"band must be 1000 hertz or more .* \[Hz\], got 4.0"),
+    (("cell.bandwidth_mhz=4e-6",), r"\[MHz\].* greater than or equal to 0.001, got 4e-06"),
     (("channel.csi_error=10",), "share of the scattered power .* got 10"),
     (("decision.outage=5",), "probability .* got 5"),
 ])
 def test_settings_of_another_unit_get_a_sentence_before_any_work(settings, sentence):
     with pytest.raises(SettingsError, match=sentence):
         check(scene(*settings))
+
+
+def test_gains_above_one_are_no_gains(solved):
+    world, *_ = solved
+    with pytest.raises(ValueError, match=r"gain must be within \[0, 1\] \[1\], got"):
+        wfl.problem(world, wfl.measure(world), 10 ** (np.array([90.0, 105.0, 120.0]) / 10))
 
 
 def test_speeds_of_a_scenario_are_kilometres_an_hour():
@@ -279,7 +289,7 @@ def test_speeds_of_a_scenario_are_kilometres_an_hour():
 def test_every_word_of_the_air_has_a_unit_or_is_a_word():
     """What is typed is told by its name: each setting of the air ends in its unit, or says it in its meaning."""
     units = ("_m", "_db", "_dbm", "_kmh", "_mhz", "_ghz", "_s", "_ms", "_ns", "_kbit", "_dbm_per_hz")
-    plain = {"devices", "exponent", "nakagami_m", "csi_error", "packet_error", "antennas", "subchannels", "attempts"}
+    plain = {"devices", "exponent", "nakagami_m", "csi_error", "packet_error", "antennas", "subchannels", "attempts", "waves"}
     for section in (scene().cell, scene().channel):
         for key, field in type(section).model_fields.items():
             number = isinstance(getattr(section, key), int | float) and key not in plain

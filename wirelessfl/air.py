@@ -22,7 +22,7 @@ from channels.trace import Trace
 from channels.units import db_to_linear, db_to_neper, kmh_to_si
 from channels.waypoint import RandomWaypoint
 from wirelessfl.config import SettingsError, choose
-from wirelessfl.settings import CellSettings, ChannelSettings, Scenario
+from wirelessfl.settings import CellSettings, ChannelSettings, Scenario, Section
 
 
 def _heights(c: CellSettings) -> dict[str, Any]:
@@ -37,15 +37,19 @@ def _tapped(profile: str, s: Scenario, process: Process) -> TappedDelay:
 
 PATH_LOSS: dict[str, Callable[[CellSettings], PathLoss]] = {
     "3gpp-macro": lambda c: Macro3GPP(),
-    "log-distance": lambda c: LogDistance(c.exponent, 1e9 * c.carrier_ghz),
+    "log-distance": lambda c: LogDistance(c.exponent, 1e9 * c.carrier_ghz, c.reference_m),
     "free-space": lambda c: FreeSpace(1e9 * c.carrier_ghz),
     "close-in": lambda c: CloseIn(),
     "uma": lambda c: UMa(1e9 * c.carrier_ghz, **_heights(c)),
     "umi": lambda c: UMi(1e9 * c.carrier_ghz, **_heights(c)),
-    "inh": lambda c: InH(1e9 * c.carrier_ghz, **_heights(c)),
-    "rma": lambda c: RMa(1e9 * c.carrier_ghz, **_heights(c)),
+    "inh": lambda c: InH(1e9 * c.carrier_ghz, office=c.office, **_heights(c)),
+    "rma": lambda c: RMa(1e9 * c.carrier_ghz, building_height=c.building_height_m, street_width=c.street_width_m,
+                         **_heights(c)),
 }
-PROCESSES: dict[str, Callable[[], Process]] = {"block": Block, "gauss-markov": GaussMarkov, "jakes": Jakes, "still": Once}
+PROCESSES: dict[str, Callable[[ChannelSettings], Process]] = {
+    "block": lambda h: Block(), "gauss-markov": lambda h: GaussMarkov(), "jakes": lambda h: Jakes(h.waves),
+    "still": lambda h: Once(),
+}
 FADING: dict[str, Callable[[Scenario, Process], Fading]] = {
     "rayleigh": lambda s, process: Rayleigh(process),
     "rician": lambda s, process: Rician(float(db_to_linear(s.channel.rician_k_db)), process),
@@ -71,7 +75,7 @@ def air(s: Scenario, rng: np.random.Generator) -> Air:
 def cell(s: Scenario) -> Cell:
     """The scenario's cell."""
     c, h = s.cell, s.channel
-    process = choose(PROCESSES, h.correlation, "channel.correlation")()
+    process = choose(PROCESSES, h.correlation, "channel.correlation")(h)
     fading = choose({**FADING, PLAYED: FADING["none"]}, h.fading, "channel.fading")(s, process)
     return Cell(
         c.radius_m, c.nearest_m, choose(PATH_LOSS, c.path_loss, "cell.path_loss")(c),
@@ -99,25 +103,40 @@ def coherence_time(s: Scenario) -> float:
 
 def check(s: Scenario) -> None:
     """Look up every name of the air, and refuse what does not go together, before any work."""
-    h, known = s.channel, knowledge(s.channel)
-    law = cell(s).path_loss
+    c, h, d, law = s.cell, s.channel, s.decision, cell(s).path_loss
     packets(h)
-    if _heights(s.cell) and not hasattr(law, "height"):
-        raise SettingsError("cell.server_height_m and cell.device_height_m have no use for "
-                            f"{s.cell.path_loss}: leave them at 0 [m]")
-    if isinstance(law, CloseIn) and s.cell.carrier_ghz != 28:
-        raise SettingsError("cell.carrier_ghz must be 28 for close-in, whose constants are of that band [GHz], "
-                            f"got {s.cell.carrier_ghz:g}")
-    if h.fading in AFRESH and h.correlation != "block":
-        raise SettingsError(f"channel.correlation: {h.fading} fading has none in time, it must be block, got {h.correlation!r}")
-    if s.decision.outage and known.perfect:
-        raise SettingsError(f"decision.outage is a margin for estimates that may be wrong, and channel.csi_error and "
-                            f"channel.csi_delay_ms are 0: got {s.decision.outage}")
-    if ((h.csi_error or s.decision.outage) and h.fading not in KNOWN) or (h.csi_delay_ms and h.fading not in (*KNOWN, PLAYED)):
-        raise SettingsError("channel.csi_error, channel.csi_delay_ms and decision.outage need fading that is one of "
-                            f"{list(KNOWN)}, or a delay alone and a trace, got {h.fading!r}")
-    if (h.fading == PLAYED) != bool(h.trace):
-        raise SettingsError(f"channel.trace names the file for channel.fading = {PLAYED!r}, and only for it: got {h.trace!r} "
-                            f"for {h.fading!r}")
-    if h.fading == PLAYED and (found := Trace.load(h.trace).devices) != s.cell.devices:
-        raise SettingsError(f"cell.devices must be the {found} of the recording {h.trace}, got {s.cell.devices}")
+    played, known = h.fading == PLAYED, knowledge(h)
+    idle = [*_changed(c, "path_loss", "sight", "shadowing_db", "mobility"), *_changed(h, "correlation", "antennas", "duplex")]
+    own = _changed(s.devices, "tx_power_dbm", "slowest_gflops", "fastest_gflops", "energy_pj_per_flop")
+    refusals = (
+        (h.fading in AFRESH and h.correlation != "block",
+         f"channel.correlation: {h.fading} fading has none in time, it must be block, got {h.correlation!r}"),
+        (d.outage and known.perfect, "decision.outage is a margin for estimates that may be wrong, and channel.csi_error and "
+         f"channel.csi_delay_ms are 0: got {d.outage}"),
+        (((h.csi_error or d.outage) and h.fading not in KNOWN) or (h.csi_delay_ms and h.fading not in (*KNOWN, PLAYED)),
+         "channel.csi_error, channel.csi_delay_ms and decision.outage need fading that is one of "
+         f"{list(KNOWN)}, or a delay alone and a trace, got {h.fading!r}"),
+        (h.csi_delay_ms and h.correlation == "still" and not played,
+         f"channel.csi_delay_ms ages nothing where channel.correlation is still: got {h.csi_delay_ms}"),
+        (played != bool(h.trace),
+         f"channel.trace names the file for channel.fading = {PLAYED!r}, and only for it: got {h.trace!r} for {h.fading!r}"),
+        (played and idle, f"channel.trace is all there is of a recorded channel: leave {', '.join(idle)} as they are"),
+        (_heights(c) and not hasattr(law, "height"),
+         f"cell.server_height_m and cell.device_height_m have no use for {c.path_loss}: leave them at 0 [m]"),
+        (c.sight != "random" and np.all(law.sight_probability(np.geomspace(1.0, 1e4, 50)) == 1),
+         f"cell.sight has no use for {c.path_loss}, which makes no difference: leave it at random, got {c.sight!r}"),
+        (isinstance(law, CloseIn) and c.carrier_ghz != 28,
+         f"cell.carrier_ghz must be 28 for close-in, whose constants are of that band [GHz], got {c.carrier_ghz:g}"),
+        (s.devices.profiles and own,
+         f"devices.profiles bring their own speeds, energies and powers: leave {', '.join(own)} as they are"),
+    )
+    for refused, sentence in refusals:
+        if refused:
+            raise SettingsError(sentence)
+    if played and (found := Trace.load(h.trace).devices) != c.devices:
+        raise SettingsError(f"cell.devices must be the {found} of the recording {h.trace}, got {c.devices}")
+
+
+def _changed(section: Section, *names: str) -> list[str]:
+    """Those of the settings that are not as they are by default."""
+    return [name for name in names if getattr(section, name) != type(section).model_fields[name].default]

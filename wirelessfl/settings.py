@@ -27,19 +27,23 @@ class CellSettings(Section):
     path_loss: str = _key("3gpp-macro", "3gpp-macro (128.1 + 37.6 log10(d/km) dB), log-distance (a power law), free-space, "
                                         "close-in (28 GHz), uma, umi, inh or rma (3GPP TR 38.901)")
     exponent: float = _key(3.5, "path-loss exponent of log-distance [1]", gt=0)
-    carrier_ghz: float = _key(2.0, "carrier frequency of Doppler, and of all path losses but 3gpp-macro [GHz]", gt=0)
+    carrier_ghz: float = _key(2.0, "carrier frequency of Doppler, and of all path losses but 3gpp-macro [GHz]", ge=0.001, le=1000)
+    reference_m: float = _key(1.0, "log-distance: free space up to here [m]", gt=0)
+    office: Literal["mixed", "open"] = _key("mixed", "inh: kind of office, mixed or open")
+    building_height_m: float = _key(5.0, "rma: mean height of buildings [m]", gt=0)
+    street_width_m: float = _key(20.0, "rma: mean width of streets [m]", gt=0)
     server_height_m: float = _key(0.0, "height of the server's antenna, 0 for the usual one of the path loss [m]", ge=0)
     device_height_m: float = _key(0.0, "height of the devices, 0 for the usual one of the path loss [m]", ge=0)
     sight: Literal["random", "yes", "no"] = _key("random", "line of sight: at random by the law of the path loss, yes or no")
-    shadowing_db: Annotated[float, Field(ge=0, le=50)] | Literal["law"] = _key(
+    shadowing_db: Annotated[float, Field(ge=0, le=15)] | Literal["law"] = _key(
         "law", "standard deviation of the log-normal shadowing [dB], or law: the one of the path loss")
     mobility: str = _key("still", "still, straight (straight lines within the disc) or waypoint (random waypoint)")
     slowest_kmh: float = _key(3.0, "speed of the slowest moving devices [km/h]", gt=0)
     fastest_kmh: float = _key(30.0, "speed of the fastest moving devices [km/h]", gt=0)
     pause_s: float = _key(0.0, "waypoint: pause at each point [s]", ge=0)
-    bandwidth_mhz: float = _key(4.0, "uplink band that the devices share [MHz]", gt=0)
-    downlink_mhz: float = _key(10.0, "downlink band, in equal shares [MHz]", gt=0)
-    noise_dbm_per_hz: float = _key(-174.0, "noise power density [dBm/Hz]", ge=-250, le=0)
+    bandwidth_mhz: float = _key(4.0, "uplink band that the devices share [MHz]", ge=1e-3, le=1e5)
+    downlink_mhz: float = _key(10.0, "downlink band, in equal shares [MHz]", ge=1e-3, le=1e5)
+    noise_dbm_per_hz: float = _key(-174.0, "noise power density [dBm/Hz]", ge=-204, le=-140)
     noise_figure_db: float = _key(6.0, "noise figure of the receivers [dB]", ge=0, le=50)
 
 
@@ -49,6 +53,7 @@ class ChannelSettings(Section):
     fading: str = _key("rayleigh", "rayleigh, rician, nakagami, tdl-a ... tdl-e (tapped delay lines of 3GPP TR 38.901), none, or "
                                    "trace (all gains from a file)")
     correlation: str = _key("block", "of fading in time: block (afresh each round), gauss-markov, jakes or still (drawn once)")
+    waves: int = _key(32, "jakes: waves that make a link", ge=8)
     rician_k_db: float = _key(6.0, "rician: power of the dominant path over that of all others together [dB]", ge=-100, le=100)
     nakagami_m: float = _key(2.0, "nakagami: shape, 1 is rayleigh [1]", ge=0.5)
     delay_spread_ns: float = _key(100.0, "tdl: root-mean-square delay spread [ns]", ge=0)
@@ -67,7 +72,7 @@ class ChannelSettings(Section):
 class DeviceSettings(Section):
     """Devices and server."""
 
-    tx_power_dbm: float = _key(20.0, "peak transmit power of a device [dBm]", ge=-100, le=100)
+    tx_power_dbm: float = _key(20.0, "peak transmit power of a device [dBm]", ge=-100, le=50)
     slowest_gflops: float = _key(0.03, "computing speed of the slowest devices [GFLOP/s]", gt=0)
     fastest_gflops: float = _key(1.0, "computing speed of the fastest; log-uniform in between [GFLOP/s]", gt=0)
     energy_pj_per_flop: float = _key(500.0, "computing energy at 1 GFLOP/s; grows with the square of the speed [pJ/FLOP]", ge=0)
@@ -76,7 +81,7 @@ class DeviceSettings(Section):
         {}, "shares of named profiles, as {phone = 0.7, laptop = 0.3}, instead of the speeds, energies and powers above")
     battery_j: float = _key(0.0, "energy that a device has for the whole run, 0 for no limit (or its profile's) [J]", ge=0)
     server_gflops: float = _key(50.0, "computing speed of the server, in equal shares [GFLOP/s]", gt=0)
-    server_power_dbm: float = _key(43.0, "transmit power of the server [dBm]", ge=-100, le=100)
+    server_power_dbm: float = _key(43.0, "transmit power of the server [dBm]", ge=-100, le=70)
 
 
 class DataSettings(Section):

@@ -24,6 +24,7 @@ from learning.threads import one_thread
 from optim import bound
 from optim.costs import round_costs
 from optim.problem import Deadline
+from optim.problem import check as check_values
 from wirelessfl import air
 from wirelessfl.build import BOUNDS, PARTITIONS, algorithm, check, cuts, hardware, network
 from wirelessfl.config import SettingsError, choose
@@ -152,6 +153,7 @@ def problem(w: World, measured: Calibration, gain: NDArray, download: float = 1.
 
     A client model's transfers count ``download`` and ``upload`` times.
     """
+    check_values("gain", gain, "1", 0.0, 1.0, closed=True)
     return priced(w, measured, Gains(gain, gain), np.tile([download, upload], (len(w.shards), 1)))
 
 

@@ -135,11 +135,23 @@ def test_fading_goes_on_with_the_way_of_device_and_surroundings(rng):
     assert np.all(moved != 1)
 
 
-def test_a_frequency_selective_link_is_known_by_its_subchannels_and_their_mean(rng):
+@pytest.mark.parametrize("snr_db", [-20.0, 0.0, 20.0, 60.0])
+def test_a_link_over_the_band_carries_no_less_than_its_gain_says(rng, snr_db):
+    """And just as much where the SNR is high; the mean over the subchannels would promise more than there is."""
+    links = Cell(fading=TappedDelay("tdl-c", 1e-6, 1e7, 64), shadowing=0.0).place(rng, 40).start(rng)
+    snr = 10 ** (snr_db / 10) * links.subchannels / links.gains.up[:, None]
+    carried, said, promised = np.log1p(snr).mean(-1), np.log1p(10 ** (snr_db / 10)), np.log1p(snr.mean(-1))
+    assert np.all(said <= carried * (1 + 1e-12))
+    assert np.all(carried <= promised * (1 + 1e-12))
+    if snr_db == 60:
+        assert_allclose(carried, said, rtol=1e-3)
+
+
+def test_a_frequency_selective_link_is_known_by_its_subchannels_and_their_geometric_mean(rng):
     fading = TappedDelay("tdl-a", 1e-6, 1e7, 12)
     links = Cell(fading=fading, antennas=2).place(rng, 5).start(rng)
     assert links.subchannels.shape == (5, 12)
-    assert_allclose(links.gains.up, links.subchannels.mean(-1))
+    assert_allclose(links.gains.up, np.prod(links.subchannels, -1) ** (1 / 12))
 
 
 def test_what_is_seen_is_the_truth_where_it_is_known_and_errs_as_often_as_asked_where_it_is_not(rng):
@@ -167,7 +179,7 @@ def test_estimates_need_a_law_that_says_what_they_are_worth(rng):
 
 @pytest.mark.parametrize(("fields", "words"), [
     ({"antennas": 0}, "antennas must be a whole number of 1 or more, got 0"),
-    ({"carrier": 0.0}, r"carrier must be positive \[Hz\], got 0.0"),
+    ({"carrier": 0.0}, r"carrier must be 1e6 to 1e12 \[Hz\], got 0"),
     ({"surroundings": -1.0}, r"surroundings must be zero or more \[m/s\], got -1.0"),
 ])
 def test_what_a_cell_cannot_be_gets_a_sentence(fields, words):
@@ -175,9 +187,9 @@ def test_what_a_cell_cannot_be_gets_a_sentence(fields, words):
         Cell(**fields)
 
 
-@pytest.mark.parametrize("shadowing", [-0.1, np.nan])
+@pytest.mark.parametrize("shadowing", [-0.1, np.nan, 8.0])
 def test_a_bad_shadowing_is_named(shadowing):
-    with pytest.raises(ValueError, match=r"shadowing must be zero or more \[1\], got"):
+    with pytest.raises(ValueError, match=r"shadowing must be within 0 and 3.45 \[1\], 15 dB, got"):
         Cell(shadowing=shadowing)
 
 
@@ -193,3 +205,12 @@ def test_drawing_leaves_the_placement_alone(rng):
     before = there.mean_gain.copy()
     there.draw(rng, blocks=2, subchannels=2)
     assert_array_equal(there.mean_gain, before)
+
+
+def test_a_path_loss_of_the_wrong_sign_gets_a_sentence(rng):
+    class Loss(Macro3GPP):
+        def gain(self, distance, sight=True):
+            return 1 / super().gain(distance, sight)
+
+    with pytest.raises(ValueError, match=r"path_loss must give power gains within \(0, 1\] \[1\], got"):
+        Cell(path_loss=Loss()).place(rng, 3).at(0.0)

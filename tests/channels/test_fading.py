@@ -21,6 +21,8 @@ THEORY = [(Rayleigh(), expon()), (Rician(0.0), expon()), (Rician(3.0), ncx2(2, 6
 
 
 def name(value):
+    if hasattr(value, "dist"):                                     # a law of scipy's, whose text is an address
+        return value.dist.name
     return type(value).__name__ if isinstance(value, Block | Still | GaussMarkov | Jakes) else str(value)
 
 

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import chisquare
 
 from channels.csi import Knowledge
+from channels.links import over_band
 from channels.playback import Playback
 from channels.trace import Trace
 
@@ -19,8 +20,8 @@ def trace(rng):
 
 
 def row_of(trace, gain):
-    """The row of the recording whose mean over the subchannels is ``gain`` (K,)."""
-    found = np.flatnonzero((trace.gain.mean(-1) == gain).all(-1))
+    """The row of the recording whose links have the ``gain`` (K,)."""
+    found = np.flatnonzero((over_band(trace.gain) == gain).all(-1))
     assert len(found) == 1
     return int(found[0])
 
@@ -29,13 +30,13 @@ def test_the_gains_are_those_of_the_recording_in_both_directions(rng, trace):
     start = Playback(trace).start(rng)
     for time in (0.0, 0.4, 0.5, 1.9):
         gains = start.after(rng, time).gains
-        assert_array_equal(gains.up, trace.at(time).mean(-1))
+        assert_array_equal(gains.up, over_band(trace.at(time)))
         assert_array_equal(gains.up, gains.down)
         assert gains.up.shape == (3,)
 
 
-def test_the_gain_of_a_device_is_the_mean_over_its_subchannels(rng):
-    by_hand = Trace(np.zeros(1), np.array([[[1e-9, 3e-9], [5e-12, 5e-12]]]))
+def test_the_gain_of_a_device_is_the_geometric_mean_over_its_subchannels(rng):
+    by_hand = Trace(np.zeros(1), np.array([[[1e-9, 4e-9], [5e-12, 5e-12]]]))
     assert_allclose(Playback(by_hand).start(rng).gains.up, [2e-9, 5e-12], rtol=1e-12)
 
 
@@ -49,7 +50,7 @@ def test_two_steps_are_as_good_as_one_and_the_end_is_the_beginning(rng, trace):
 def test_a_step_leaves_the_moment_alone(rng, trace):
     start = Playback(trace).start(rng)
     start.after(rng, 0.7).gains.up[:] = 0
-    assert_array_equal(start.gains.up, trace.gain[0].mean(-1))
+    assert_array_equal(start.gains.up, over_band(trace.gain[0]))
 
 
 def test_playing_draws_nothing(rng, trace):
@@ -65,7 +66,7 @@ def test_playing_draws_nothing(rng, trace):
 def test_what_is_seen_is_what_was_a_delay_ago(rng, trace, time, delay, row):
     now = Playback(trace).start(rng).after(rng, time)
     seen = now.seen(rng, Knowledge(delay=delay))
-    assert_array_equal(seen.up, trace.gain[row].mean(-1))
+    assert_array_equal(seen.up, over_band(trace.gain[row]))
     assert_array_equal(seen.up, seen.down)
 
 
@@ -97,7 +98,8 @@ def test_the_mean_gain_is_what_a_long_forecast_averages_to(rng, trace):
     playback, blocks = Playback(trace), 8000
     gains = playback.forecast(rng, blocks, PERFECT).up
     assert np.all(np.abs(gains.mean(0) - playback.mean_gain) < 5 * gains.std(0) / np.sqrt(blocks))
-    assert_allclose(playback.mean_gain, trace.gain.mean((0, 2)))
+    uneven = Trace(np.array([0.0, 0.1, 0.8]), np.array([1e-9, 1e-12, 1e-10])[:, None, None])
+    assert_allclose(Playback(uneven).mean_gain, (0.1 * 1e-9 + 0.7 * 1e-12 + 0.7 * 1e-10) / 1.5)
 
 
 def test_a_single_row_is_all_there_is(rng):

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import wirelessfl as wfl
-from channels.links import Gains
+from channels.links import Gains, over_band
 from channels.trace import Trace
 from optim import bound
 from optim.allocation import Status
@@ -32,13 +32,19 @@ def measured():
 @pytest.mark.parametrize("words", [
     *(f"cell.path_loss={name}" for name in PATH_LOSS if name != "close-in"), *(f"channel.fading={name}" for name in FADING),
     *(f"channel.correlation={name}" for name in PROCESSES), *(f"cell.mobility={name}" for name in MOBILITY),
-    "cell.sight=yes", "cell.sight=no", "cell.shadowing_db=4", "channel.duplex=fdd", "channel.antennas=4",
+    "cell.shadowing_db=4", "channel.duplex=fdd", "channel.antennas=4",
     "devices.profiles={phone=0.5, iot-board=0.5}"])
 def test_every_word_makes_a_round(measured, words):
     first = records(words, "training.rounds=1", measured=measured)[0]
     assert first.status is Status.OPTIMAL
     assert np.all(first.fate.arrived)
     assert_allclose(first.fate.latency, first.allocation.latency, rtol=1e-9)
+
+
+@pytest.mark.parametrize("words", [("cell.path_loss=close-in", "cell.carrier_ghz=28"), ("cell.path_loss=uma", "cell.sight=no"),
+                                   ("cell.path_loss=inh", "cell.office=open", "cell.sight=yes")])
+def test_words_that_go_together_make_a_round(measured, words):
+    assert records(*words, "training.rounds=1", measured=measured)[0].status is Status.OPTIMAL
 
 
 def test_perfect_knowledge_makes_plans_come_true(measured):
@@ -130,11 +136,11 @@ def test_a_recording_is_played(measured):
     trace = Trace.load(RECORDED)
     assert trace.devices == 4
     ran = records(f"channel.trace={RECORDED}", "channel.fading=trace", measured=measured)
-    assert_array_equal(ran[0].gain, trace.at(0.0).mean(-1))
-    assert_array_equal(ran[1].gain, trace.at(ran[0].latency).mean(-1))
+    assert_array_equal(ran[0].gain, over_band(trace.at(0.0)))
+    assert_array_equal(ran[1].gain, over_band(trace.at(ran[0].latency)))
     late = records(f"channel.trace={RECORDED}", "channel.fading=trace", "channel.csi_delay_ms=30", measured=measured)
     for one, other in zip(late, late[1:], strict=False):
-        old = trace.at(max(other.elapsed - other.latency - 0.03, 0.0)).mean(-1)
+        old = over_band(trace.at(max(other.elapsed - other.latency - 0.03, 0.0)))
         assert_array_equal(other.fate.uplink_outage, old > other.gain * (1 + 1e-9))
         assert one.elapsed < other.elapsed
 
@@ -167,6 +173,12 @@ def test_policies_move_through_the_same_air(measured, correlation):
     (("decision.outage=0.1",), "decision.outage is a margin for estimates that may be wrong"),
     (("channel.fading=tdl-a", "channel.csi_error=0.1"), "need fading that is one of"),
     (("channel.fading=trace",), "channel.trace names the file for channel.fading = 'trace'"),
+    (("channel.fading=trace", f"channel.trace={RECORDED}", "channel.antennas=4", "channel.duplex=fdd"),
+     "leave antennas, duplex as they are"),
+    (("channel.correlation=still", "channel.csi_delay_ms=2"), "ages nothing where channel.correlation is still"),
+    (("cell.sight=no",), "cell.sight has no use for 3gpp-macro"),
+    (("devices.profiles={phone=1.0}", "devices.tx_power_dbm=10"), "leave tx_power_dbm as they are"),
+    (("decision.patience=0.5",), "decision.patience must be 1 or more"),
     (("channel.trace=a.npz",), "and only for it: got 'a.npz'"),
     (("channel.fading=trace", f"channel.trace={RECORDED}", "cell.devices=7"), "cell.devices must be the 4 of the recording"),
     (("channel.fading=trace", "channel.trace=nowhere.npz"), "nowhere.npz"),

@@ -28,7 +28,7 @@ def test_a_file_and_overrides_are_read_in_turn(tmp_path):
 @pytest.mark.parametrize(("override", "sentence"), [
     ("cell.bandwith_mhz=3", r"unknown setting cell.bandwith_mhz; did you mean cell.bandwidth_mhz\?"),
     ("cel.devices=3", "unknown setting cel"),
-    ("cell.bandwidth_mhz=-3", r"cell.bandwidth_mhz \(uplink band that the devices share \[MHz\]\).*greater than 0, got -3"),
+    ("cell.bandwidth_mhz=-3", r"cell.bandwidth_mhz \(uplink band that the devices share \[MHz\]\).*or equal to 0.001, got -3"),
     ("cell.devices=ten", "cell.devices .*integer.*got 'ten'"),
     ("cell.bandwidth_mhz=nan", "cell.bandwidth_mhz .*finite"),
     ("training.dropout=1.0", "training.dropout .*less than 1, got 1.0"),
@@ -39,7 +39,7 @@ def test_a_file_and_overrides_are_read_in_turn(tmp_path):
     ("decision.policies=[]", "decision.policies .*at least 1 item"),
     ('decision.policies=["joint", "joint"]', "decision.policies names one twice"),
     ("name=a/b", "name .*pattern"),
-    ("devices.tx_power_dbm=1e5", "less than or equal to 100"),
+    ("devices.tx_power_dbm=1e5", "less than or equal to 50"),
 ])
 def test_a_bad_setting_gets_a_sentence(override, sentence):
     with pytest.raises(SettingsError, match=sentence):

@@ -72,7 +72,7 @@ def test_solve_prints_a_row_a_device_and_the_grades(capsys):
 
 @pytest.mark.parametrize(("setting", "sentence"), [
     ("decision.deadline_ms=0.001", "allow at least"), ("devices.energy_budget_mj=0.00001", "too small an energy budget"),
-    ("cell.bandwidth_mhz=1e-6", "")])
+    ("cell.bandwidth_mhz=1e-3", "")])
 def test_an_infeasible_scenario_ends_with_a_cure(capsys, setting, sentence):
     status = main(["solve", *SMALL, f"--set={setting}"])
     printed = capsys.readouterr().out
