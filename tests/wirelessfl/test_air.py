@@ -1,5 +1,6 @@
 """The air of a scenario: every law by one word, what goes wrong, and who is left out."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -139,7 +140,7 @@ def test_a_recording_is_played(measured):
     assert_array_equal(ran[0].gain, over_band(trace.at(0.0)))
     assert_array_equal(ran[1].gain, over_band(trace.at(ran[0].latency)))
     late = records(f"channel.trace={RECORDED}", "channel.fading=trace", "channel.csi_delay_ms=30", measured=measured)
-    for one, other in zip(late, late[1:], strict=False):
+    for one, other in itertools.pairwise(late):
         old = over_band(trace.at(max(other.elapsed - other.latency - 0.03, 0.0)))
         assert_array_equal(other.fate.uplink_outage, old > other.gain * (1 + 1e-9))
         assert one.elapsed < other.elapsed
