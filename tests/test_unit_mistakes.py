@@ -258,7 +258,7 @@ def test_gigahertz_where_hertz_belong_get_a_sentence(make):
     (("devices.tx_power_dbm=100",), r"\[dBm\].* less than or equal to 50, got 100"),
     (("devices.server_power_dbm=20000",), r"\[dBm\].* less than or equal to 70"),
     (("cell.bandwidth_mhz=4e6",), r"\[MHz\].* less than or equal to 100000, got 4000000"),
-    (("cell.radius_m=0.25",), r"cell.nearest_m must be below cell.radius_m \[m\]: 10.0 >= 0.25"),
+    (("cell.radius_m=0.25",), r"cell.nearest_m must be below cell.radius_m \[m\]: 35.0 >= 0.25"),
     (("cell.path_loss=uma", "cell.device_height_m=150"), r"device_height must be 1.5 to 22.5 \[m\], got 150"),
     (("cell.fastest_mps=3",), "did you mean cell.fastest_kmh"),
     (("channel.fading=tdl-a", "channel.delay_spread_ns=1e6"), r"delay_spread must be within .* seconds \[s\], got 0.001"),

@@ -23,7 +23,7 @@ class CellSettings(Section):
 
     devices: int = _key(10, "number of devices", ge=1)
     radius_m: float = _key(250.0, "radius of the disc in which devices stand [m]", gt=0)
-    nearest_m: float = _key(10.0, "no device is nearer to the server than this [m]", gt=0)
+    nearest_m: float = _key(35.0, "no device is nearer to the server than this [m]; 35 for 3gpp-macro by TR 36.814", gt=0)
     path_loss: str = _key("3gpp-macro", "3gpp-macro (128.1 + 37.6 log10(d/km) dB), log-distance (a power law), free-space, "
                                         "close-in (28 GHz), uma, umi, inh or rma (3GPP TR 38.901)")
     exponent: float = _key(3.5, "path-loss exponent of log-distance [1]", gt=0)
