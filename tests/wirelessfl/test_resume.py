@@ -165,3 +165,26 @@ def test_training_that_diverges_says_when_and_what_to_try():
     last = list(wfl.simulate(wild, "joint", 0, measured))[-1]
     assert last.round < 7
     assert f"training diverged in round {last.round}: its loss is no finite number; a lower training.lr" in last.advice
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_twenty_times_has_the_same_tables(tmp_path, untouched):
+    """At random moments, by a signal that nobody can catch; each time it goes on."""
+    rng, program = np.random.default_rng(0), [sys.executable, "-m", "wirelessfl"]
+    command = [*program, "run", *(f"--set={s}" for s in SMALL), "--out", str(tmp_path), "--workers=2"]
+    kills = 0
+    while kills < 20 and not (tmp_path / "summary.csv").exists():
+        begun = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            begun.wait(rng.uniform(3, 15))
+        except subprocess.TimeoutExpired:
+            os.killpg(begun.pid, signal.SIGKILL)
+            begun.wait()
+            kills += 1
+        if (tmp_path / "manifest.json").exists():
+            command = [*program, "resume", str(tmp_path), "--workers=2"]
+    assert kills
+    if not (tmp_path / "summary.csv").exists():
+        assert main(["resume", str(tmp_path), "--workers=1"]) == 0
+    for name in TABLES:
+        assert (tmp_path / name).read_bytes() == untouched[name]
