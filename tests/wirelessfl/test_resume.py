@@ -188,3 +188,31 @@ def test_a_run_that_is_killed_twenty_times_has_the_same_tables(tmp_path, untouch
         assert main(["resume", str(tmp_path), "--workers=1"]) == 0
     for name in TABLES:
         assert (tmp_path / name).read_bytes() == untouched[name]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupted_run_says_in_one_line_how_to_go_on(tmp_path, untouched, workers):
+    command = [sys.executable, "-m", "wirelessfl", "run", *(f"--set={s}" for s in SMALL), "--out", str(tmp_path),
+               f"--workers={workers}"]
+    begun = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 120
+    while not (tmp_path / "calibration.json").exists() and begun.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    begun.send_signal(signal.SIGINT)
+    error = begun.communicate(timeout=120)[1]
+    if begun.returncode == 0:                                          # it was quicker than we
+        return
+    assert begun.returncode == 130
+    assert error.splitlines()[-1].startswith("wirelessfl: interrupted; `wirelessfl resume")
+    assert "Traceback" not in error
+    assert main(["resume", str(tmp_path), "--workers=1"]) == 0
+    for name in TABLES:
+        assert (tmp_path / name).read_bytes() == untouched[name]
+
+
+def test_a_folder_that_cannot_be_gets_a_sentence(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert main(["run", *(f"--set={s}" for s in SMALL), "--out", str(tmp_path / "file" / "run")]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("wirelessfl: Not a directory")
+    assert str(tmp_path / "file") in error
