@@ -23,9 +23,12 @@ from wirelessfl.config import SettingsError, choose, load, to_toml
 from wirelessfl.decide import afresh
 from wirelessfl.experiment import check, resume, run
 from wirelessfl.folder import read_manifest
+from wirelessfl.places import Outcome
 from wirelessfl.policy import POLICIES, cuts_of, prepare
 from wirelessfl.record import SHARES, Record, allocation_table
 from wirelessfl.settings import Scenario
+from wirelessfl.sweep import TABLE, sweep
+from wirelessfl.sweep_file import EXAMPLE, Task, read_sweep
 from wirelessfl.world import World, measure, priced, world
 
 
@@ -68,10 +71,19 @@ def _parser() -> argparse.ArgumentParser:
     sub.set_defaults(command=_resume)
     sub.add_argument("folder", type=Path, help="the run folder")
     _workers(sub)
+    text = "do the runs of a grid or list of settings, those that are not finished, and make one table of all"
+    sub = commands.add_parser("sweep", help=text, description=text[0].upper() + text[1:] + ".", epilog=EXAMPLE,
+                              formatter_class=argparse.RawDescriptionHelpFormatter)
+    sub.set_defaults(command=_sweep)
+    sub.add_argument("sweep", type=Path, help="a TOML file, as below")
+    sub.add_argument("--out", type=Path, help="the sweep's folder; runs/NAME without one, NAME the file's")
+    place = sub.add_mutually_exclusive_group()
+    _workers(place)
+    place.add_argument("--scheduler", metavar="ADDRESS", help="have the workers of this Dask scheduler do the runs: tcp://HOST:8786")
     return parser
 
 
-def _workers(parser: argparse.ArgumentParser) -> None:
+def _workers(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; results do not depend on them")
 
 
@@ -158,6 +170,29 @@ def _watched(s: Scenario, folder: Path, workers: int, start: Callable[..., pd.Da
     print(closing_table(summary, s))
     print(f"\ntables and pictures: {folder}/")
     return 1 if summary["advice"].any() else 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    of = read_sweep(options.sweep)
+    folder = options.out or Path("runs") / of.name
+    print(f"{of.name}: {len(of.tasks)} runs, {options.scheduler or f'workers: {options.workers}'} -> {folder}")
+    with tqdm(total=len(of.tasks), unit="run", dynamic_ncols=True) as bar:
+        def watch(task: Task, outcome: Outcome) -> None:
+            if outcome.error:
+                bar.write(f"failed: {task.words}: {outcome.error} ({folder / task.name})", file=sys.stderr)
+            bar.update()
+
+        try:
+            table = sweep(of, folder, workers=options.workers, scheduler=options.scheduler, watch=watch)
+        except KeyboardInterrupt:
+            print(f"\nwirelessfl: interrupted; the same command goes on with what is not finished in {folder}", file=sys.stderr)
+            return 130
+    failed, early = (table[table[name] != ""]["run"].nunique() if name in table else 0 for name in ("error", "advice"))
+    print(f"\nfinished: {len(of.tasks) - failed} of {len(of.tasks)} runs"
+          + (f", {early} of them early (column advice)" if early else "")
+          + (f"\nfailed: {failed} (column error); the same command tries them again" if failed else ""))
+    print(f"table: {folder / TABLE}")
+    return 1 if failed else 0
 
 
 def closing_table(summary: pd.DataFrame, s: Scenario) -> str:

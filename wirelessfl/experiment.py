@@ -7,7 +7,7 @@ import dataclasses
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ EVERY = 10          # rounds from one checkpoint to the next
 
 
 def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watch = lambda record: None,
-        every: int = EVERY) -> pd.DataFrame:
+        every: int = EVERY, seeds: Sequence[int] | None = None) -> pd.DataFrame:
     """Simulate every policy and seed, and leave tables, manifest and pictures in ``folder``.
 
     Parameters
@@ -43,6 +43,8 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
         Called with every record where there is one worker, and else with the last record of every run.
     every : int
         Rounds from one checkpoint to the next.
+    seeds : sequence of int, optional
+        Some of the scenario's seeds, instead of all; what the first one gives to all (data, calibration) is the same.
 
     Returns
     -------
@@ -64,7 +66,9 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
                             "another folder")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CALIBRATION).unlink(missing_ok=True)                 # of an older run, perhaps
-    return _run(scenario, found, folder, manifest(scenario, workers), workers, watch, every)
+    made = manifest(scenario, workers)
+    made["seeds"] = made["seeds"] if seeds is None else list(seeds)
+    return _run(scenario, found, folder, made, workers, watch, every)
 
 
 def resume(folder: str | Path, *, workers: int = 1, watch: Watch = lambda record: None, every: int = EVERY) -> pd.DataFrame:
@@ -88,13 +92,13 @@ def check(scenario: Scenario) -> Dataset:
 
 def _run(scenario: Scenario, found: Dataset, folder: Path, made: dict[str, Any], workers: int, watch: Watch,
          every: int) -> pd.DataFrame:
-    begun, before, records, order = time.time(), made["wall_time_s"], list[list[Record]](), _tasks(scenario)
+    begun, before, records, order = time.time(), made["wall_time_s"], list[list[Record]](), _tasks(scenario, made["seeds"])
     made["ended"] = "running"
     write_json(folder / MANIFEST, made)
     measured = _measured(scenario, found, folder)
     made["ended"] = "interrupted"
     try:
-        for one in _all(scenario, measured, folder, workers, watch, every):
+        for one in _all(scenario, order, measured, folder, workers, watch, every):
             records = sorted([*records, one], key=lambda run: order.index((run[0].policy, run[0].seed)))
         made["ended"] = "finished"
     finally:
@@ -125,20 +129,20 @@ def _summary(scenario: Scenario, folder: Path, records: list[list[Record]]) -> p
     return summary
 
 
-def _tasks(scenario: Scenario) -> list[tuple[str, int]]:
+def _tasks(scenario: Scenario, seeds: Sequence[int]) -> list[tuple[str, int]]:
     """Policy by policy, and seed by seed: the order of the tables."""
-    return [(policy, scenario.seed + i) for policy in scenario.decision.policies for i in range(scenario.seeds)]
+    return [(policy, seed) for policy in scenario.decision.policies for seed in seeds]
 
 
-def _all(scenario: Scenario, measured: Calibration, folder: Path, workers: int, watch: Watch, every: int,
-         ) -> Iterator[list[Record]]:
+def _all(scenario: Scenario, tasks: Sequence[tuple[str, int]], measured: Calibration, folder: Path, workers: int, watch: Watch,
+         every: int) -> Iterator[list[Record]]:
     """The records of every run, as they are finished."""
     if workers == 1:
-        for policy, seed in _tasks(scenario):
+        for policy, seed in tasks:
             yield _one(scenario, policy, seed, measured, folder, every, watch)
         return
     pool = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
-    jobs = (joblib.delayed(_one)(scenario, policy, seed, measured, folder, every) for policy, seed in _tasks(scenario))
+    jobs = (joblib.delayed(_one)(scenario, policy, seed, measured, folder, every) for policy, seed in tasks)
     for records in pool(jobs):
         watch(records[-1])
         yield records
