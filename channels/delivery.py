@@ -79,4 +79,5 @@ class Packets:
             if not now.any():
                 break
         again = over(bits * sent / np.maximum(packets, 1.0), np.where(outage, carried, rate))
-        return Delivery(np.where(outage, over(bits, rate), 0.0) + again, left == 0, outage)
+        time = np.where(outage, over(bits, rate), 0.0) + again
+        return Delivery(time, (left == 0) & np.isfinite(time), outage)

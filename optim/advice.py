@@ -19,12 +19,12 @@ def advice(problem: Deadline, found: Allocation, shares: NDArray | None = None, 
     dead, late, hungry = impossible(problem)
     names = np.arange(len(dead)) if names is None else names
     status: Status = found.status
-    if status is Status.LINK:
+    if status is Status.LINK and dead.any():
         return f"{_devices(names[dead])} no usable link (gain or power 0): move it, raise its power or leave it out of the round"
-    if status is Status.ENERGY:
+    if status is Status.ENERGY and hungry.any():
         return (f"{_devices(names[hungry])} too small an energy budget for a round of {float(problem.deadline):.4g} s; at least "
                 f"{_least_energy(problem)[hungry].max():.4g} J would do with time and band without limit")
-    if status is Status.DEADLINE:
+    if status is Status.DEADLINE and late.any():
         return (f"{_devices(names[late])} too little time by a deadline of {float(problem.deadline):.4g} s, whatever the band; "
                 f"{_shortest(problem, shares)}")
     if status is Status.BAND:

@@ -23,6 +23,7 @@ class Status(Enum):
     LINK = "a device has no usable link; move it, raise its power or leave it out of the round"
     PROGRESS = "with so much pruned or compressed, a round makes no progress by the bound; allow more time, or compress less"
     LOSS = "no decision loses as little progress as asked for; allow a higher loss, more time or more band"
+    WAITING = "no device can take part in the round; the server waits for better channels"
     STALLED = "the tolerance was not reached; loosen `rtol`"
 
     @property

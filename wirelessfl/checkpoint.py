@@ -30,7 +30,7 @@ def save(path: Path, value: Any, shared: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
-        torch.save(_packed(value, {id(each): name for name, each in shared.items()}), file)
+        torch.save(_packed(value, {id(each): name for name, each in shared.items() if each is not None}), file)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

@@ -16,8 +16,9 @@ from optim.problem import Deadline
 from wirelessfl.policy import Decider
 from wirelessfl.world import World, priced
 
-Solve = Callable[[NDArray], tuple[Allocation, Deadline]]     # the decision for some devices (K,), and what it solves
-TINY = 1e-300
+Solve = Callable[[NDArray, NDArray], tuple[Allocation, Deadline]]      # of some devices (K,), with so much energy (K,) [J] each
+SLOWER = 10.0        # a battery may stretch a round by so much; who asks for more is left out
+ROUNDS = 20          # that the server waits for a device that can take part
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,10 @@ class Decision:
         The decision that stands, whose splits and ratios the next rounds may keep; a row for each of the ``chosen``.
     cuts : tuple of int
         What options stand for.
-    idle : float
-        How long the server waits for better channels, where nobody takes part [s].
+    waited : int
+        How many rounds nobody has taken part in, this one included.
+    lasts : float
+        Planned time of the round; where nobody takes part, how long the server waits [s].
     advice : str
         What stood in the way, where that ends the run.
     """
@@ -50,7 +53,8 @@ class Decision:
     chosen: NDArray
     standing: Allocation
     cuts: tuple[int, ...]
-    idle: float = 0.0
+    waited: int = 0
+    lasts: float = 0.0
     advice: str = ""
 
     @cached_property
@@ -95,35 +99,35 @@ def transfers(algorithm: Algorithm, number: int, holds: NDArray) -> NDArray:
 def decide(w: World, measured: Calibration, decider: Decider, scene: Scene, before: Decision | None = None) -> Decision:
     """Decide a round.
 
-    Splits and ratios are decided when client sides have just been averaged, on the costs spread over the interval;
-    in between, and on each round's own costs, only band and power are. Decided "once", on the mean channel, everything
-    stays as it is and devices send at full power: a deadline is then not kept.
+    Splits and ratios are decided when client sides have just been averaged; in between only band and power are. That is done
+    on costs spread over the interval, or, where each round has a deadline, on those of the dearest. Decided "once", on the mean
+    channel, everything stays as it is and devices send at full power: a deadline is then not kept.
 
-    Devices that cannot take part are left out, if the scenario allows it: those without a link, those that stand in the way of
-    a deadline, those whose energy budgets or batteries hold less than the round takes. Where nobody is left, the server waits
-    for as long as a round may last, if there is a deadline and there was a round before; else the run is over.
+    Devices that cannot take part are left out, if the scenario allows it. Where nobody is left, the server waits for as long as
+    a round may last, or the last one did; after some such rounds the run is over, as it is if that is its first.
     """
     interval, once = w.algorithm.interval, w.scenario.decision.when == "once"
-    everyone, energy = w.scenario.decision.absent == "stop", scene.battery
+    everyone = w.scenario.decision.absent == "stop"
 
-    def kept(who: NDArray) -> tuple[Allocation, Deadline]:
+    def kept(who: NDArray, energy: NDArray) -> tuple[Allocation, Deadline]:
         mine = standing.devices(who[chosen])
-        p = priced(w, measured, scene.seen, transfers(w.algorithm, scene.number, scene.holds), who)
-        if once:
-            return at_full_power(p, mine), replace(p, deadline=np.array(decider.patience))
+        p = priced(w, measured, scene.seen, transfers(w.algorithm, scene.number, scene.holds), who, energy)
         p = p.pinned(mine.option, mine.ratio)
-        return replace(decider.solve(p), option=mine.option, ratio=mine.ratio), p
+        now = at_full_power(replace(p, deadline=np.array(decider.longest)), mine) if once else decider.solve(p)
+        return replace(now, option=mine.option, ratio=mine.ratio), p
 
     if before is None or not before.chosen.any() or (scene.number % interval == 0 and not once):
         basis, own = Gains(w.air.mean_gain, w.air.mean_gain) if once else scene.seen, interval == 1 and not once
-        chosen, standing, p = afresh(w, measured, decider, basis, 1 / interval, energy if own else energy + np.inf)
+        times = 1.0 if decider.deadline else 1 / interval
+        chosen, standing, p = afresh(w, measured, decider, basis, times, scene.battery * times)
         if own or not standing.status.feasible:
             return _closed(Decision(chosen, standing, p, chosen, standing, w.cuts), decider, scene, before, everyone)
     else:
         chosen, standing = before.chosen, before.standing
+    patient = replace(decider, deadline=0.0) if once else decider
     budget = 1e-3 * w.scenario.devices.energy_budget_mj or np.inf
-    now = _most(kept, decider, chosen, np.minimum(energy, budget) if once else energy, everyone)
-    return _closed(Decision(*now, chosen, standing, w.cuts), decider, scene, before, everyone)
+    found = _most(kept, patient, chosen, np.minimum(scene.battery, budget) if once else scene.battery, everyone)
+    return _closed(Decision(*found, chosen, standing, w.cuts), patient, scene, before, everyone)
 
 
 def afresh(w: World, measured: Calibration, decider: Decider, gains: Gains, times: float, energy: NDArray,
@@ -132,50 +136,46 @@ def afresh(w: World, measured: Calibration, decider: Decider, gains: Gains, time
 
     The transfers of client models count so many ``times``.
     """
-    def whole(who: NDArray) -> tuple[Allocation, Deadline]:
-        p = priced(w, measured, gains, np.full((len(who), 2), times), who)
+    def whole(who: NDArray, energy: NDArray) -> tuple[Allocation, Deadline]:
+        p = priced(w, measured, gains, np.full((len(who), 2), times), who, energy)
         return decider.decide(p), p
 
     return _most(whole, decider, np.ones(energy.shape, bool), energy, w.scenario.decision.absent == "stop")
 
 
 def _most(solve: Solve, decider: Decider, who: NDArray, energy: NDArray, everyone: bool) -> tuple[NDArray, Allocation, Deadline]:
-    """The decision for as many of ``who`` as there is one for: while there is none, those that stand in its way are left out.
+    """The decision for as many of ``who`` as there is one for: while there is none, who stands in its way most is left out.
 
-    Where nobody is left, the last one, with what stood in its way.
+    Where that would be the last one, what it is for that one, infeasible.
     """
     while True:
-        now, p = solve(who)
-        stay = _may_stay(decider, p, now, energy[who])
-        if everyone or stay.all() or not stay.any():
-            if now.status.feasible and not stay.all():
-                now = replace(now, status=Status.ENERGY if decider.alone(p).all() else Status.LINK)
+        now, p = decider.in_time(*solve(who, energy + np.inf))
+        want = now.energy / np.maximum(energy[who], 1e-300)
+        if now.status.feasible and np.any(want > 1):
+            poor, q = decider.in_time(*solve(who, energy))
+            if poor.status.feasible and np.all(poor.energy <= energy[who] * (1 + 1e-9)) and _lasts(poor) <= SLOWER * _lasts(now):
+                return who, poor, q
+            now, p = replace(now, status=Status.ENERGY), q
+        elif not now.status.feasible:
+            want = decider.need(p)
+        if now.status.feasible or now.status is Status.PROGRESS or everyone or len(want) == 1:
             return who, now, p
-        rest = who.copy()
-        rest[who] = stay
-        who = rest
+        who = who.copy()
+        who[np.flatnonzero(who)[np.argmax(want)]] = False
 
 
-def _may_stay(decider: Decider, p: Deadline, now: Allocation, energy: NDArray) -> NDArray:
-    """Devices that need not leave the round: all that could do it alone, but the one in greatest need of band or energy."""
-    stay = decider.alone(p)
-    if not stay.all() or now.status is Status.PROGRESS:
-        return stay
-    if not now.status.feasible:
-        need = decider.least_shares(p)
-        return need < need.max()
-    want = now.energy / np.maximum(energy, TINY)
-    return (want <= 1) | (want < want.max())
+def _lasts(now: Allocation) -> float:
+    return float(now.latency.max())
 
 
 def _closed(found: Decision, decider: Decider, scene: Scene, before: Decision | None, everyone: bool) -> Decision:
     """The decision, if there is one; a wait for better channels; or the end of the run, and why."""
     if found.now.status.feasible:
-        return found
-    if np.any(found.now.energy > scene.battery[found.who]):
-        return replace(found, advice="the batteries hold less than the round takes: larger ones, or fewer rounds")
-    if decider.deadline and before is not None and not everyone:
-        nothing = replace(found.now.devices(np.arange(0)), status=Status.OPTIMAL, objective=np.array(1.0))
-        return replace(found, who=found.who & False, now=nothing, chosen=found.chosen & found.standing.status.feasible,
-                       idle=decider.deadline)
-    return replace(found, advice=decider.advice(found.problem, found.now, np.flatnonzero(found.who)))
+        return replace(found, lasts=_lasts(found.now))
+    if before is None or before.waited >= ROUNDS or found.now.status is Status.PROGRESS or everyone:
+        advice = decider.advice(found.problem, found.now, np.flatnonzero(found.who))
+        batteries = found.now.status is Status.ENERGY and np.isfinite(scene.battery).any()
+        return replace(found, advice=advice + ("; what is left in the batteries is a budget, too" if batteries else ""))
+    nothing = replace(found.now.devices(np.arange(0)), status=Status.WAITING)
+    return replace(found, who=found.who & False, now=nothing, chosen=found.chosen & found.standing.status.feasible,
+                   waited=before.waited + 1, lasts=decider.deadline or before.lasts)

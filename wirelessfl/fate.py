@@ -94,8 +94,9 @@ def fate(rng: np.random.Generator, planned: Allocation, problem: Deadline, truth
     round_time = planned.latency.max() * (1 + 1e-9)
     given_up = np.where(np.isfinite(took), np.inf, planned.latency)
     latency = np.minimum(took, np.minimum(given_up, patience * planned.latency.max() if patience else np.inf))
-    sending = np.clip(latency - computing - np.minimum(downward.time, latency), 0.0, upward.time)
-    energy = planned.energy + planned.power * (sending - mean * over(bits, asked))
-    energy = np.where(downward.arrived, energy, 0.0)                        # who has nothing to train on does not begin
+    rest = np.where(downward.arrived, latency - np.minimum(downward.time, latency), 0.0)     # who has nothing to train on waits
+    done = np.where(computing > 0, np.minimum(rest / np.where(computing > 0, computing, 1.0), 1.0), 1.0 * downward.arrived)
+    energy = done * (planned.energy - planned.power * mean * over(bits, asked))
+    energy = energy + planned.power * np.clip(rest - computing, 0.0, upward.time)
     through = upward.arrived & downward.arrived & (took <= latency) & (energy <= left)
     return Fate(latency, np.minimum(energy, left), through, took > round_time, upward.outage, downward.outage)

@@ -5,11 +5,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from channels.arrays import over
+from channels.rates import LN2
 from learning.calibration import Calibration
 from optim.advice import advice
 from optim.allocation import Allocation, Status
-from optim.answer import at_full_power, impossible
+from optim.answer import at_full_power, statuses
 from optim.band import least_band
+from optim.costs import uplink_load
 from optim.deadline import solve_kkt
 from optim.fastest import LONGEST, least_deadline
 from optim.problem import Deadline
@@ -55,14 +58,14 @@ class Decider:
         Deadline of every round [s], or 0 to choose it.
     option : int or None
         The common split of policies that fix it, as an index into the world's cuts.
-    patience : float
-        What a device cannot do within so long it cannot do at all, where there is no deadline [s].
+    longest : float
+        What cannot be done within so long cannot be done, where there is no deadline [s].
     """
 
     policy: Policy
     exponent: float
     deadline: float
-    patience: float = LONGEST
+    longest: float = LONGEST
     worth: float = 0.0
     option: int | None = None
 
@@ -91,30 +94,40 @@ class Decider:
         hopeless = float(np.mean(np.isinf(least_deadline(p, self.shares(p)))))
         return hopeless, worth_of_progress(p, exponent=self.exponent, shares=self.shares(p))
 
+    def in_time(self, found: Allocation, p: Deadline) -> tuple[Allocation, Deadline]:
+        """The decision as it is, or, where it takes too long for any round, infeasible and with what stands in the way."""
+        if found.status is Status.PROGRESS or (found.status.feasible and found.latency.max() <= (self.deadline or self.longest)):
+            return found, p
+        if found.status.feasible and self.deadline:
+            return found, p
+        status = statuses(self._bounded(p), np.array(False)).item()
+        return replace(found, status=status, objective=np.array(np.inf)), p
+
+    def need(self, whole: Deadline) -> NDArray:
+        """How much stands in the way of each device (K,), to tell whose case is the worst: its share of the band over what it
+        may have, and, where no band is enough, more than any of those: how far it is from the deadline and its budget."""
+        p = self._bounded(whole)
+        keep = 1 - p.prune_max
+        share = np.broadcast_to(least_band(p, np.broadcast_to(p.prune_max, p.shape))[0], p.shape).min(-1) / p.band
+        air = over(*np.broadcast_arrays(uplink_load(p.costs, keep), (p.gain * p.peak_power / LN2)[..., None]))
+        late = ((p.costs.fixed_time + keep * p.costs.kept_time + air) / p.deadline).min(-1)
+        hungry = ((p.costs.fixed_energy + keep * p.costs.kept_energy) / p.energy_budget[..., None]).min(-1)
+        hopeless = ~np.isfinite(share)
+        shares = self.shares(p)
+        own = np.where(hopeless, 0.0, share) / (1.0 if shares is None else shares)
+        return np.where(hopeless, 1e100 * (1 + np.minimum(late + hungry, 1e100)), own)
+
     def advice(self, whole: Deadline, found: Allocation, names: NDArray | None = None) -> str:
         """What stood in the way of an infeasible decision, among what this policy may decide, and the cure.
 
         ``names`` (K,) are the numbers of the devices, if they are not counted from 0.
         """
-        p = self._in_time(whole)
+        p = self._bounded(whole)
         return advice(p, found, self.shares(p), names)
 
-    def alone(self, whole: Deadline) -> NDArray:
-        """Devices (K,) that could do the round alone, by the deadline: with the whole band, or with their fixed share of it."""
-        p = self._in_time(whole)
-        able: NDArray = ~np.logical_or.reduce(impossible(p))
-        shares = self.shares(p)
-        return able if shares is None else able & (self.least_shares(p) <= shares * (1 + 1e-9))
-
-    def least_shares(self, whole: Deadline) -> NDArray:
-        """Fraction of the band (K,) that each device needs at least [1]; ``inf`` where no band is enough."""
-        p = self._in_time(whole)
-        need: NDArray = least_band(p, np.broadcast_to(p.prune_max, p.shape))[0].min(-1) / p.band
-        return np.where(np.isnan(need), np.inf, need)
-
-    def _in_time(self, whole: Deadline) -> Deadline:
+    def _bounded(self, whole: Deadline) -> Deadline:
         p = self.allowed(whole)
-        return p if self.deadline else replace(p, deadline=np.array(self.patience))
+        return replace(p, deadline=np.array(self.deadline or self.longest))
 
     def allowed(self, p: Deadline) -> Deadline:
         """The problem with what this policy may not decide taken out: one option for all, or no pruning."""

@@ -36,7 +36,8 @@ def simulate(scenario: Scenario, policy: str = "joint", seed: int | None = None,
 
     Notes
     -----
-    A round for which no decision is feasible is the last: its record says why, and its accuracy is the one before.
+    A round for which there is no decision is the last, and its record says why; but where there were some before, the server
+    first waits for better channels.
     """
     seed = scenario.seed if seed is None else seed
     for _, record in rounds(prepared(scenario, policy, seed, calibration)):
@@ -136,7 +137,7 @@ def played(run: Run, now: Progress) -> tuple[Progress, Record]:
     advice = decision.advice
     if not np.isfinite(scores.loss) or (done.arrived.any() and not np.isfinite(told[0])):
         advice = DIVERGED.format(number)
-    latency, energy = max(float(done.latency.max()), decision.idle), float(done.energy.sum())
+    latency, energy = float(done.latency.max()) if decision.who.any() else decision.lasts, float(done.energy.sum())
     after = Progress(number + 1, state, now.links.after(w.rng("fading", number + 1), latency), now.battery - done.energy,
                      (now.holds | done.arrived) & ((number + 1) % w.algorithm.interval > 0), now.elapsed + latency,
                      now.spent + energy, decision, over=bool(advice) or number + 1 >= w.scenario.training.rounds)

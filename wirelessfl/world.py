@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from channels.csi import Knowledge
@@ -157,10 +157,12 @@ def problem(w: World, measured: Calibration, gain: NDArray, download: float = 1.
     return priced(w, measured, Gains(gain, gain), np.tile([download, upload], (len(w.shards), 1)))
 
 
-def priced(w: World, measured: Calibration, gains: Gains, times: NDArray, who: NDArray | None = None) -> Deadline:
+def priced(w: World, measured: Calibration, gains: Gains, times: NDArray, who: NDArray | None = None,
+           energy: ArrayLike = np.inf) -> Deadline:
     """The allocation problem of a round among the devices ``who`` (K,), all without, at gains (..., K) [1].
 
-    They share the bands and the server. ``times`` (K, 2) say how often the download and the upload of a client model count.
+    They share the bands and the server. ``times`` (K, 2) say how often the download and the upload of a client model count,
+    and ``energy`` (K,) how much is left in batteries [J].
     """
     s = w.scenario
     _all_at_once(w)
@@ -177,7 +179,7 @@ def priced(w: World, measured: Calibration, gains: Gains, times: NDArray, who: N
         costs=costs, gain=gains.up[..., who] / w.noise, peak_power=has.peak_power, band=np.array(1e6 * s.cell.bandwidth_mhz),
         deadline=np.array(1e-3 * s.decision.deadline_ms or 1.0), pruning=pruning, noise=phi,
         prune_max=np.broadcast_to(limit, phi.shape),
-        energy_budget=np.full(phi.shape[:1], 1e-3 * d.energy_budget_mj or np.inf))
+        energy_budget=np.minimum(1e-3 * d.energy_budget_mj or np.inf, np.broadcast_to(energy, who.shape)[who]))
 
 
 def _all_at_once(w: World) -> None:

@@ -11,6 +11,7 @@ from channels.trace import Trace
 from optim.allocation import Status
 from wirelessfl.decide import transfers
 from wirelessfl.simulate import begun, prepared, rounds
+from wirelessfl.world import priced
 
 SMALL = ("training.model=mlp", "decision.pilot_rounds=4", "data.train=200", "data.test=50")
 CALIBRATED = {}
@@ -80,6 +81,7 @@ def test_where_nobody_is_there_the_server_waits_for_a_round(seed):
     assert len(ran) == 20
     for before, r in itertools.pairwise(ran):
         if not r.who.any():
+            assert r.status is Status.WAITING
             assert r.latency == 1.5
             assert r.energy == r.uplink_bits == 0
             assert r.accuracy == before.accuracy
@@ -120,3 +122,65 @@ def test_without_a_deadline_who_would_take_hours_is_left_out(tmp_path):
     patient = records(*air, "decision.longest_s=1e9")
     assert patient[0].who.all()
     assert patient[0].latency > 3600
+
+
+NEAR = ("cell.radius_m=60", "cell.nearest_m=50", "cell.shadowing_db=0", "channel.fading=none", "devices.slowest_gflops=1",
+        "devices.fastest_gflops=1", "training.rounds=2", "cell.devices=5")
+
+
+@pytest.mark.parametrize(("overrides", "policy"), [
+    (("cell.bandwidth_mhz=1", "decision.deadline_ms=30"), "equal-band"),
+    (("cell.bandwidth_mhz=1", "decision.deadline_ms=30"), "joint"),
+    (("cell.bandwidth_mhz=50", "cell.downlink_mhz=0.5", "decision.deadline_ms=45"), "joint")])
+def test_as_many_take_part_as_brute_force_finds(overrides, policy):
+    """Over all subsets of five devices, who share the server and the downlink with whom there is."""
+    run = ready(*NEAR, *overrides, policy=policy)
+    first = next(iter(rounds(run)))[1]
+    gains, most = run.world.air.start(run.world.rng("fading", 0)).gains, 0
+    for who in (np.array(bits, bool) for bits in itertools.product((0, 1), repeat=5)):
+        if who.any():
+            p = priced(run.world, run.measured, gains, np.ones((5, 2)), who)
+            most = max(most, who.sum() * run.decider.decide(p).status.feasible)
+    assert 0 < first.who.sum() < 5
+    assert first.who.sum() == most
+
+
+def test_equal_devices_leave_one_by_one(tmp_path):
+    Trace(np.zeros(1), np.full((1, 4, 1), 1e-9)).save(tmp_path / "t.npz")
+    ran = records("cell.devices=4", "channel.fading=trace", f"channel.trace={tmp_path / 't.npz'}", "devices.slowest_gflops=1",
+                  "devices.fastest_gflops=1", "cell.bandwidth_mhz=1", "decision.deadline_ms=40", "training.rounds=1")
+    assert 0 < ran[0].who.sum() < 4
+
+
+def test_a_battery_is_a_budget_before_it_leaves_anybody_out():
+    battery, budget = (records("cell.devices=6", f"devices.{words}", "training.rounds=1")[0]
+                       for words in ("battery_j=0.0015", "energy_budget_mj=1.5"))
+    assert battery.who.all()
+    assert_allclose(battery.latency, budget.latency, rtol=1e-6)
+
+
+def test_a_deadline_can_be_kept_in_the_dearest_round_of_an_interval():
+    """Or else the device that just fits the others would be left out whenever models are averaged, and never learn."""
+    for seed in (0, 1):
+        ran = records("cell.devices=1", "channel.fading=none", "training.interval=2", "decision.deadline_ms=12",
+                      "cell.radius_m=200", "devices.slowest_gflops=1", "devices.fastest_gflops=1", "training.rounds=4", seed=seed)
+        assert all(r.who.all() for r in ran) or ran[0].advice
+
+
+def test_a_device_that_takes_too_long_is_told_so_also_with_a_budget(tmp_path):
+    Trace(np.zeros(1), np.full((1, 1, 1), 1e-20)).save(tmp_path / "t.npz")
+    for more in ((), ("decision.absent=stop",), ("devices.energy_budget_mj=5",),
+                 ("decision.when=once", "devices.energy_budget_mj=5")):
+        ran = records("cell.devices=1", "channel.fading=trace", f"channel.trace={tmp_path / 't.npz'}", *more)
+        assert len(ran) == 1
+        assert "device 0 has too" in ran[0].advice
+
+
+def test_the_server_does_not_wait_for_ever(tmp_path):
+    gain = np.full((101, 1, 1), 1e-25)
+    gain[0] = 1e-9
+    Trace(np.arange(101) * 0.02, gain).save(tmp_path / "t.npz")
+    ran = records("cell.devices=1", "channel.fading=trace", f"channel.trace={tmp_path / 't.npz'}", "decision.deadline_ms=40",
+                  "training.rounds=140", "devices.slowest_gflops=1", "devices.fastest_gflops=1")
+    assert [r.status is Status.WAITING for r in ran] == [False, *[True] * 20, False]
+    assert "device 0 has too little time" in ran[-1].advice
