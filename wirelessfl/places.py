@@ -23,7 +23,7 @@ from wirelessfl.experiment import resume, run
 from wirelessfl.folder import CHECKPOINTS, MANIFEST, versions
 from wirelessfl.sweep_file import Task
 
-SUMMARY, ERROR = "summary.csv", "error.txt"
+SUMMARY, ERROR, LOCK = "summary.csv", "error.txt", "lock"
 KILLED = "its process was killed, and once more when it was alone: too little memory is the usual cause"
 WAIT = 20.0                     # for a scheduler to answer [s]
 ONE = threading.Lock()          # a worker that has more threads than it should does one run at a time
@@ -56,17 +56,33 @@ def work(task: Task, folder: Path) -> Outcome:
     """Do one run in its folder within the sweep's, or go on with it; whatever goes wrong is its outcome."""
     where = folder / task.name
     try:
-        if not finished(where):
-            if (where / MANIFEST).exists():
-                resume(where)
-            else:
-                run(task.scenario, where, seeds=[task.seed])
+        with held(where):
+            if not finished(where):
+                if (where / MANIFEST).exists():
+                    resume(where)
+                else:
+                    run(task.scenario, where, seeds=[task.seed])
         (where / ERROR).unlink(missing_ok=True)
         return Outcome((where / SUMMARY).read_text(encoding="utf-8"))
     except Exception as error:
         with suppress(OSError):                                   # a disk that is full, perhaps
             (where / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
         return Outcome("", sentence(error))
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """A run's folder, for one process at a time: one that a killed sweep left at work comes to its end before another begins.
+
+    The system lets go of it when the process ends, however it does. Where it has no such locks, nothing is held.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as file:
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def sentence(error: BaseException) -> str:

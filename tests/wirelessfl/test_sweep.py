@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -204,6 +205,20 @@ def test_a_cluster_that_could_not_do_the_runs_is_refused(tmp_path, file, capsys,
     monkeypatch.setattr(places, "WAIT", 0.3)
     assert main(["sweep", str(file), "--out", str(tmp_path), "--scheduler", "tcp://127.0.0.1:1"]) == 2
     assert "no Dask scheduler answers at tcp://127.0.0.1:1" in capsys.readouterr().err
+
+
+def test_a_run_that_another_process_is_doing_is_waited_for(tmp_path, file):
+    task = read_sweep(file).tasks[0]
+    with ThreadPoolExecutor(1) as other, places.held(tmp_path / task.name):
+        asked = other.submit(places.work, task, tmp_path)
+        time.sleep(0.5)
+        assert not asked.done()
+        assert not (tmp_path / task.name / "manifest.json").exists()
+        done = wfl.run(task.scenario, tmp_path / task.name, seeds=[task.seed])
+        before = written(tmp_path / task.name)
+    assert len(done) == 1
+    assert asked.result().summary == (tmp_path / task.name / "summary.csv").read_text()
+    assert written(tmp_path / task.name) == before
 
 
 def test_a_run_that_fails_says_so_and_does_not_stop_the_others(tmp_path, capsys):
