@@ -31,6 +31,8 @@ from wirelessfl.experiment import resume, run
 from wirelessfl.record import Record
 from wirelessfl.settings import Scenario
 from wirelessfl.simulate import simulate
+from wirelessfl.sweep import sweep
+from wirelessfl.sweep_file import read_sweep
 from wirelessfl.world import measure, problem, world
 
 try:
@@ -41,6 +43,6 @@ except metadata.PackageNotFoundError:      # a source tree that was never instal
 __all__ = [
     "BASELINES", "Allocation", "Calibration", "Cell", "Deadline", "FastestRound", "LeastEnergy", "Multipliers",
     "PiecewiseLinear", "PowerLaw", "Record", "Residual", "RoundCosts", "Scenario", "Status", "advice", "bandwidth_for",
-    "least_deadline", "load_scenario", "measure", "multipliers", "problem", "rate", "residual", "resume", "run", "simulate",
-    "solve_cvxpy", "solve_energy", "solve_fastest", "solve_kkt", "time_to_accuracy", "world",
+    "least_deadline", "load_scenario", "measure", "multipliers", "problem", "rate", "read_sweep", "residual", "resume", "run",
+    "simulate", "solve_cvxpy", "solve_energy", "solve_fastest", "solve_kkt", "sweep", "time_to_accuracy", "world",
 ]

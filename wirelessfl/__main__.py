@@ -18,14 +18,14 @@ from channels.units import linear_to_db, watt_to_dbm
 from optim.allocation import Allocation
 from optim.deadline import residual
 from optim.problem import Deadline
-from wirelessfl.air import coherence_time
+from wirelessfl.closing import closing_table
 from wirelessfl.config import SettingsError, choose, load, to_toml
 from wirelessfl.decide import afresh
 from wirelessfl.experiment import check, resume, run
 from wirelessfl.folder import read_manifest
 from wirelessfl.places import Outcome
 from wirelessfl.policy import POLICIES, cuts_of, prepare
-from wirelessfl.record import SHARES, Record, allocation_table
+from wirelessfl.record import Record, allocation_table
 from wirelessfl.settings import Scenario
 from wirelessfl.sweep import TABLE, sweep
 from wirelessfl.sweep_file import EXAMPLE, Task, read_sweep
@@ -108,8 +108,9 @@ def _solve(options: argparse.Namespace) -> int:
         return 1
     _print_decision(found.among(who), w, seen.up, who)
     if not who.all():
-        everyone = priced(w, measured, seen, np.ones((len(who), 2)))
-        print(f"left out  {np.flatnonzero(~who).tolist()}; with everyone: {decider.advice(everyone, decider.decide(everyone))}\n")
+        p = priced(w, measured, seen, np.ones((len(who), 2)), energy=w.hardware.battery)
+        everyone, p = decider.in_time(decider.decide(p), p)
+        print(f"left out  {np.flatnonzero(~who).tolist()}; with everyone: {decider.advice(p, everyone)}\n")
     if decider.option is not None:
         found = replace(found, option=np.zeros_like(found.option))            # the only one of its own problem
     _print_grades(replace(decider.allowed(whole), deadline=found.deadline), found, certified=decider.policy.band)
@@ -193,35 +194,6 @@ def _sweep(options: argparse.Namespace) -> int:
           + (f"\nfailed: {failed} (column error); the same command tries them again" if failed else ""))
     print(f"table: {folder / TABLE}")
     return 1 if failed else 0
-
-
-def closing_table(summary: pd.DataFrame, s: Scenario) -> str:
-    """Time and energy to the target, and final accuracy, per policy: mean and standard deviation over the seeds."""
-    rows, first = [], s.decision.policies[0]
-    reference = summary[summary["policy"] == first].set_index("seed")["time_s"]
-    for policy, runs in summary.groupby("policy", sort=False):
-        there = runs[np.isfinite(runs["time_s"])]
-        ratio = there.set_index("seed")["time_s"] / reference
-        ratio = ratio[np.isfinite(ratio)]
-        rows.append({"policy": policy, "reached": f"{len(there)}/{len(runs)}", "time [s]": _spread(there["time_s"]),
-                     "energy [J]": _spread(there["energy_j"]), "rounds": _spread(there["rounds"]),
-                     "final accuracy": _spread(runs["final_accuracy"]), f"time / {first}": _spread(ratio),
-                     **{f"{name.replace('_', ' ')} [%]": _spread(100 * runs[name]) for name in SHARES if summary[name].any()}})
-    title = (f"\nto a test accuracy of {s.training.target_accuracy:g} (mean of {s.training.smoothing} rounds), "
-             f"over {s.seeds} seeds:\n")
-    blocks = (f"\na round took {1e3 * summary['round_s'].median():.3g} ms in the median, and gains last for about "
-              f"{1e3 * coherence_time(s):.3g} ms (the coherence time); in the model they last for the round")
-    early = summary[summary["advice"] != ""]
-    lines = [f"{policy} seed {seed} ended early: {why}" for policy, seed, why in
-             zip(early["policy"], early["seed"], early["advice"], strict=True)]
-    return "\n".join([title, pd.DataFrame(rows).to_string(index=False), blocks, *lines])
-
-
-def _spread(values: pd.Series) -> str:
-    """Mean and standard deviation to three digits."""
-    if values.empty:
-        return "-"
-    return f"{values.mean():.3g}" + (f" ± {values.std():.2g}" if len(values) > 1 else "")
 
 
 if __name__ == "__main__":

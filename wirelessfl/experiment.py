@@ -72,13 +72,15 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
 
 
 def resume(folder: str | Path, *, workers: int = 1, watch: Watch = lambda record: None, every: int = EVERY) -> pd.DataFrame:
-    """Go on with a run that was not finished, or do nothing but its tables and pictures if it was; parameters as of :func:`run`.
+    """Go on with a run that was not finished; parameters as of :func:`run`.
 
     The tables are those of a run that nothing happened to, if the versions are the same; the manifest says when and with what
     it went on.
     """
     folder = Path(folder)
     made, scenario = read_manifest(folder)
+    if made["ended"] == "finished" and (folder / "summary.csv").exists() and not (folder / CHECKPOINTS).exists():
+        raise SettingsError(f"{folder} is finished: there is nothing to go on with")
     made["resumed"] = [*made.get("resumed", []), {"at": now(), "commit": commit(), "workers": workers}]
     return _run(scenario, check(scenario), folder, made, workers, watch, every)
 
@@ -156,7 +158,7 @@ def _one(scenario: Scenario, policy: str, seed: int, measured: Calibration, fold
         found: list[Record] = checkpoint.load(over, {})
         return found
     ready = prepared(scenario, policy, seed, measured)
-    shared = {"air": ready.world.air}
+    shared = {"air": ready.world.air, "trace": getattr(ready.world.air, "trace", None)}
     last, records = checkpoint.load(path, shared) if path.exists() else (None, [])
     for progress, record in rounds(ready, last):
         records.append(record)

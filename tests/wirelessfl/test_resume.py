@@ -147,6 +147,12 @@ def test_what_is_no_value_is_not_written(tmp_path):
         checkpoint.save(tmp_path / "no.pt", main, {})
 
 
+def test_a_run_that_is_finished_has_nothing_to_go_on_with(tmp_path, scenario, capsys):
+    wfl.run(wfl.load_scenario(overrides=(*SMALL, "seeds=1", "training.rounds=2")), tmp_path)
+    assert main(["resume", str(tmp_path)]) == 2
+    assert "is finished: there is nothing to go on with" in capsys.readouterr().err
+
+
 def test_a_folder_without_a_run_gets_a_sentence(tmp_path, capsys):
     assert main(["resume", str(tmp_path)]) == 2
     assert "holds no run: its manifest.json is missing or broken" in capsys.readouterr().err
