@@ -146,8 +146,9 @@ def afresh(w: World, measured: Calibration, decider: Decider, gains: Gains, time
 def _most(solve: Solve, decider: Decider, who: NDArray, energy: NDArray, everyone: bool) -> tuple[NDArray, Allocation, Deadline]:
     """The decision for as many of ``who`` as there is one for: while there is none, who stands in its way most is left out.
 
-    Where that would be the last one, what it is for that one, infeasible.
+    Where that would be the last one, what it was for all of them, infeasible.
     """
+    at_first = None
     while True:
         now, p = decider.in_time(*solve(who, energy + np.inf))
         want = now.energy / np.maximum(energy[who], 1e-300)
@@ -158,8 +159,11 @@ def _most(solve: Solve, decider: Decider, who: NDArray, energy: NDArray, everyon
             now, p = replace(now, status=Status.ENERGY), q
         elif not now.status.feasible:
             want = decider.need(p)
-        if now.status.feasible or now.status is Status.PROGRESS or everyone or len(want) == 1:
+        if now.status.feasible or now.status is Status.PROGRESS:
             return who, now, p
+        at_first = (who, now, p) if at_first is None else at_first
+        if everyone or len(want) == 1:
+            return at_first
         who = who.copy()
         who[np.flatnonzero(who)[np.argmax(want)]] = False
 
