@@ -38,6 +38,13 @@ def to_numpy(values: Any) -> NDArray:
     return np.asarray(to_device(values, "cpu") if is_array_api_obj(values) else values)
 
 
+def among(values: NDArray, who: NDArray) -> NDArray:
+    """Values (..., n) of the n devices of ``who`` (K,) as those (..., K) of all, with zeros for the others; numpy's."""
+    whole = np.zeros((*values.shape[:-1], len(who)), values.dtype)
+    whole[..., who] = values
+    return whole
+
+
 def changed(value: T, **fields: Any) -> T:
     """A copy of a frozen value with other ``fields``, made from its own, that need no second look."""
     copied = object.__new__(type(value))

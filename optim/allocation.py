@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from channels.arrays import float_arrays
+from channels.arrays import among, float_arrays
 
 EACH = ("option", "ratio", "bandwidth", "power", "latency", "energy")      # what an allocation has of each device
 
@@ -94,12 +93,7 @@ class Allocation:
 
     def among(self, who: NDArray) -> "Allocation":
         """The same with a row for every device (K,), of zeros for those that are not among ``who`` (K,)."""
-        def spread(values: NDArray) -> NDArray:
-            whole = np.zeros((*values.shape[:-1], len(who)), values.dtype)
-            whole[..., who] = values
-            return whole
-
-        return self._each(spread)
+        return self._each(lambda values: among(values, who))
 
     def _each(self, change: Callable[[NDArray], NDArray]) -> "Allocation":
         fields: dict[str, Any] = {name: change(getattr(self, name)) for name in EACH}

@@ -109,7 +109,7 @@ def _solve(options: argparse.Namespace) -> int:
     _print_decision(found.among(who), w, seen.up, who)
     if not who.all():
         p = priced(w, measured, seen, np.ones((len(who), 2)), energy=w.hardware.battery)
-        everyone, p = decider.in_time(decider.decide(p), p)
+        everyone = decider.in_time(decider.decide(p), p)
         print(f"left out  {np.flatnonzero(~who).tolist()}; with everyone: {decider.advice(p, everyone)}\n")
     if decider.option is not None:
         found = replace(found, option=np.zeros_like(found.option))            # the only one of its own problem

@@ -6,7 +6,6 @@ one of this project. What stays the same in a run, and is made anew by it (``sha
 """
 
 import dataclasses
-import os
 import pickle
 from collections.abc import Mapping
 from enum import Enum
@@ -17,6 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from wirelessfl.folder import whole
+
 OURS = ("channels", "optim", "learning", "wirelessfl")
 PLAIN = (str, int, float, bool, type(None), torch.Tensor)
 
@@ -26,14 +27,10 @@ class CheckpointError(ValueError):
 
 
 def save(path: Path, value: Any, shared: Mapping[str, Any]) -> None:
-    """Write a value: to another file first, which takes the place of ``path`` when all of it is on the disk."""
+    """Write a value, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with whole(path) as file:
         torch.save(_packed(value, {id(each): name for name, each in shared.items() if each is not None}), file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def load(path: Path, shared: Mapping[str, Any]) -> Any:

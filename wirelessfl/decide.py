@@ -150,10 +150,12 @@ def _most(solve: Solve, decider: Decider, who: NDArray, energy: NDArray, everyon
     """
     at_first = None
     while True:
-        now, p = decider.in_time(*solve(who, energy + np.inf))
+        now, p = solve(who, energy + np.inf)
+        now = decider.in_time(now, p)
         want = now.energy / np.maximum(energy[who], 1e-300)
         if now.status.feasible and np.any(want > 1):
-            poor, q = decider.in_time(*solve(who, energy))
+            poor, q = solve(who, energy)
+            poor = decider.in_time(poor, q)
             if poor.status.feasible and np.all(poor.energy <= energy[who] * (1 + 1e-9)) and _lasts(poor) <= SLOWER * _lasts(now):
                 return who, poor, q
             now, p = replace(now, status=Status.ENERGY), q

@@ -18,7 +18,18 @@ from learning.calibration import Calibration
 from learning.data import Dataset
 from wirelessfl import build, checkpoint, plot
 from wirelessfl.config import SettingsError, choose
-from wirelessfl.folder import CHECKPOINTS, MANIFEST, commit, manifest, now, read_manifest, write_json, write_tables
+from wirelessfl.folder import (
+    CHECKPOINTS,
+    MANIFEST,
+    SUMMARY,
+    commit,
+    finished,
+    manifest,
+    now,
+    read_manifest,
+    write_json,
+    write_tables,
+)
 from wirelessfl.plot_partition import partition_picture
 from wirelessfl.policy import POLICIES
 from wirelessfl.record import Record, allocations_table, reached, rounds_table
@@ -79,7 +90,7 @@ def resume(folder: str | Path, *, workers: int = 1, watch: Watch = lambda record
     """
     folder = Path(folder)
     made, scenario = read_manifest(folder)
-    if made["ended"] == "finished" and (folder / "summary.csv").exists() and not (folder / CHECKPOINTS).exists():
+    if finished(folder):
         raise SettingsError(f"{folder} is finished: there is nothing to go on with")
     made["resumed"] = [*made.get("resumed", []), {"at": now(), "commit": commit(), "workers": workers}]
     return _run(scenario, check(scenario), folder, made, workers, watch, every)
@@ -125,7 +136,7 @@ def _summary(scenario: Scenario, folder: Path, records: list[list[Record]]) -> p
     t, table = scenario.training, rounds_table(r for one in records for r in one)
     summary = reached(table, t.target_accuracy, t.smoothing)
     summary["advice"] = [one[-1].advice for one in records]
-    summary.to_csv(folder / "summary.csv", index=False)
+    summary.to_csv(folder / SUMMARY, index=False)
     plot.latency_accuracy(table, summary, t.target_accuracy, t.smoothing, folder / "latency-accuracy.png")
     plot.allocation(allocations_table(records[0]), folder / "allocation.png")
     return summary

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from channels.arrays import over
+from channels.arrays import among, over
 from channels.delivery import Packets
 from channels.rates import rate
 from optim.allocation import Allocation
@@ -44,7 +44,7 @@ class Fate:
 
     def among(self, who: NDArray) -> "Fate":
         """The same for all devices, of which ``who`` (K,) took part: nothing for the others."""
-        return Fate(*(_spread(values, who) for values in vars(self).values()))
+        return Fate(*(among(values, who) for values in vars(self).values()))
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,6 @@ class Downlink:
     bits: NDArray
     chosen: NDArray
     carried: NDArray
-
-
-def _spread(values: NDArray, who: NDArray) -> NDArray:
-    whole = np.zeros(who.shape, values.dtype)
-    whole[who] = values
-    return whole
 
 
 NOTHING = Fate(np.zeros(0), np.zeros(0), *(np.zeros(0, bool) for _ in range(4)))

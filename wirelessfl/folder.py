@@ -4,18 +4,19 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from wirelessfl.config import SettingsError, scenario
 from wirelessfl.record import Record, allocations_table, rounds_table
 from wirelessfl.settings import Scenario
 
 LIBRARIES = ("wirelessfl", "numpy", "scipy", "cvxpy", "torch", "pandas", "scikit-learn", "matplotlib", "pydantic")
-MANIFEST, CHECKPOINTS = "manifest.json", "checkpoints"
+MANIFEST, SUMMARY, CHECKPOINTS = "manifest.json", "summary.csv", "checkpoints"
 
 
 def manifest(s: Scenario, workers: int) -> dict[str, Any]:
@@ -70,14 +71,34 @@ def commit() -> str | None:
     return head.stdout.strip() + (" with changes" if changed.stdout.strip() else "")
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a file that is there whole, or as it was before."""
+def ended(folder: Path) -> str:
+    """How the run in a folder ended, by its manifest; empty if there is none."""
+    try:
+        return str(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["ended"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def finished(folder: Path) -> bool:
+    """Whether a folder holds all that a run leaves."""
+    return ended(folder) == "finished" and (folder / SUMMARY).exists() and not (folder / CHECKPOINTS).exists()
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that is there whole, or as it was before: another one takes its place when all of it is on the disk."""
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(content, indent=2) + "\n")
+    with partial.open("wb") as file:
+        yield file
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write plain data, whole."""
+    with whole(path) as file:
+        file.write((json.dumps(content, indent=2) + "\n").encode())
 
 
 def write_tables(folder: Path, runs: Sequence[Sequence[Record]]) -> None:

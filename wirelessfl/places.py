@@ -4,7 +4,6 @@ A place takes runs and yields each with its outcome, as they end. Dask gives the
 goes on from its last checkpoint.
 """
 
-import json
 import os
 import threading
 import traceback
@@ -20,10 +19,10 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from learning.data import FOLDER_SETTING
 from wirelessfl.config import SettingsError
 from wirelessfl.experiment import resume, run
-from wirelessfl.folder import CHECKPOINTS, MANIFEST, versions
+from wirelessfl.folder import MANIFEST, SUMMARY, ended, finished, versions
 from wirelessfl.sweep_file import Task
 
-SUMMARY, ERROR, LOCK = "summary.csv", "error.txt", "lock"
+ERROR, LOCK = "error.txt", "lock"
 KILLED = "its process was killed, and once more when it was alone: too little memory is the usual cause"
 WAIT = 20.0                     # for a scheduler to answer [s]
 ONE = threading.Lock()          # a worker that has more threads than it should does one run at a time
@@ -37,19 +36,6 @@ class Outcome(NamedTuple):
 
 
 Place = Callable[[Sequence[Task], Path], Iterator[tuple[Task, Outcome]]]
-
-
-def ended(folder: Path) -> str:
-    """How the run in a folder ended, by its manifest; empty if there is none."""
-    try:
-        return str(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["ended"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-
-
-def finished(folder: Path) -> bool:
-    """Whether a folder holds all that a run leaves."""
-    return ended(folder) == "finished" and (folder / SUMMARY).exists() and not (folder / CHECKPOINTS).exists()
 
 
 def work(task: Task, folder: Path) -> Outcome:

@@ -94,14 +94,12 @@ class Decider:
         hopeless = float(np.mean(np.isinf(least_deadline(p, self.shares(p)))))
         return hopeless, worth_of_progress(p, exponent=self.exponent, shares=self.shares(p))
 
-    def in_time(self, found: Allocation, p: Deadline) -> tuple[Allocation, Deadline]:
-        """The decision as it is, or, where it takes too long for any round, infeasible and with what stands in the way."""
-        if found.status is Status.PROGRESS or (found.status.feasible and found.latency.max() <= (self.deadline or self.longest)):
-            return found, p
-        if found.status.feasible and self.deadline:
-            return found, p
-        status = statuses(self._bounded(p), np.array(False)).item()
-        return replace(found, status=status, objective=np.array(np.inf)), p
+    def in_time(self, found: Allocation, p: Deadline) -> Allocation:
+        """The decision for ``p`` as it is, or, where there is none for so long a round, with what stands in the way."""
+        done = found.status.feasible and (self.deadline or found.latency.max() <= self.longest)
+        if done or found.status is Status.PROGRESS:
+            return found
+        return replace(found, status=statuses(self._bounded(p), np.array(False)).item(), objective=np.array(np.inf))
 
     def need(self, whole: Deadline) -> NDArray:
         """How much stands in the way of each device (K,), to tell whose case is the worst: its share of the band over what it

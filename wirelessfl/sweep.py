@@ -17,8 +17,8 @@ import pandas as pd
 
 from wirelessfl.config import SettingsError
 from wirelessfl.experiment import check
-from wirelessfl.folder import commit, now, versions, write_json
-from wirelessfl.places import SUMMARY, Outcome, cluster, finished, local
+from wirelessfl.folder import SUMMARY, commit, finished, now, versions, whole, write_json
+from wirelessfl.places import Outcome, cluster, local
 from wirelessfl.sweep_file import Sweep, Task, as_json, described, value
 
 SWEEP, TABLE = "sweep.json", "sweep.csv"
@@ -102,9 +102,8 @@ def _write(tasks: Sequence[Task], done: Mapping[str, Outcome], path: Path) -> pd
     table = pd.DataFrame([row for task in tasks if task.name in done for row in _rows(task, keys, done[task.name])])
     table = table[[*(name for name in table if name not in TEXTS[1:]), *(name for name in TEXTS[1:] if name in table)]]
     if len(table):
-        partial = path.with_name(path.name + ".partial")
-        table.to_csv(partial, index=False)
-        partial.replace(path)
+        with whole(path) as file:
+            file.write(table.to_csv(index=False).encode())
     return table
 
 
