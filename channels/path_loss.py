@@ -14,6 +14,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from channels.path_loss_terms import alike, either, positive, within
 from channels.units import db_to_linear, db_to_neper
 
 SPEED_OF_LIGHT = 299_792_458.0     # [m/s]
@@ -37,34 +38,6 @@ class PathLoss(Protocol):
     @property
     def sight_decorrelation(self) -> float:
         """The same of the state of sight [m]."""
-
-
-def within(name: str, value: float, least: float, most: float, unit: str) -> None:
-    """Refuse a ``value`` that is not from ``least`` to ``most``, with a sentence."""
-    if not least <= value <= most:
-        raise ValueError(f"{name} must be {least:g} to {most:g} [{unit}], got {value:g}")
-
-
-def positive(distance: ArrayLike) -> NDArray:
-    """The distances as an array of floats, all of them positive and finite [m]."""
-    found = np.asarray(distance, float)
-    bad = ~((found > 0) & (found < np.inf))
-    if np.any(bad):
-        raise ValueError(f"distance must be positive and finite [m], got {found[bad].flat[0]:g}")
-    return found
-
-
-def either(sight: ArrayLike, seen: ArrayLike, hidden: ArrayLike) -> NDArray:
-    """``seen`` where there is a line of sight, ``hidden`` elsewhere; all three broadcast."""
-    state = np.asarray(sight)
-    if state.dtype != bool:
-        raise ValueError(f"sight must be True or False for each distance, got numbers of type {state.dtype}")
-    return np.where(state, seen, hidden)
-
-
-def alike(value: float, *arguments: ArrayLike) -> NDArray:
-    """The same ``value`` in the common shape of the arguments."""
-    return np.full(np.broadcast_shapes(*(np.shape(argument) for argument in arguments)), value)
 
 
 @dataclass(frozen=True)
@@ -108,7 +81,7 @@ class LogDistance:
     exponent: float = 3.5
     carrier: float = 2e9
     reference: float = 1.0
-    sight_decorrelation: ClassVar[float] = 50.0
+    sight_decorrelation: ClassVar[float] = Macro3GPP.sight_decorrelation
 
     def __post_init__(self) -> None:
         within("exponent", self.exponent, 1.0, 10.0, "1")
@@ -124,10 +97,10 @@ class LogDistance:
         return alike(1.0, positive(distance))
 
     def spread(self, distance: ArrayLike, sight: ArrayLike = True) -> NDArray:
-        return alike(db_to_neper(8.0), positive(distance), sight)
+        return Macro3GPP().spread(distance, sight)
 
     def decorrelation(self, sight: ArrayLike = True) -> NDArray:
-        return alike(50.0, sight)
+        return Macro3GPP().decorrelation(sight)
 
 
 @dataclass(frozen=True)

@@ -20,21 +20,16 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from channels.path_loss import alike, either, positive, within
-from channels.units import db_to_linear, db_to_neper
+from channels.path_loss_terms import either, positive, power_gain, shadowed, slant, two_slopes, within
+from channels.units import db_to_neper
 
 C = 3.0e8                                       # the standard's velocity of propagation in free space [m/s]
 GHZ = 1e9
 
 
-def slant(distance: ArrayLike, height: float, device_height: float) -> NDArray:
-    """Distance between two antennas [m] of which the feet are ``distance`` apart; 1 m at least."""
-    return np.maximum(np.hypot(positive(distance), height - device_height), 1.0)
-
-
-def power_gain(sight: ArrayLike, seen: NDArray, hidden: NDArray) -> NDArray:
-    """The gain [1] of equation (1) from the losses PL_LoS and PL'_NLoS [dB]."""
-    return db_to_linear(-either(sight, seen, np.maximum(seen, hidden)))
+def effective(law: "UMa | UMi") -> float:
+    """d'_BP of equation (2) [m]."""
+    return 4 * (law.height - law.environment) * (law.device_height - law.environment) * law.carrier / C
 
 
 @dataclass(frozen=True)
@@ -60,6 +55,7 @@ class UMa:
     device_height: float = 1.5
     environment: float = 1.0
     sight_decorrelation: ClassVar[float] = 50.0
+    breakpoint = effective
 
     def __post_init__(self) -> None:
         within("carrier", self.carrier, 0.5e9, 100e9, "Hz")
@@ -67,14 +63,9 @@ class UMa:
         within("environment", self.environment, 0.0, self.device_height - 0.5, "m")
         within("height", self.height, self.environment + 0.5, 500.0, "m")
 
-    def breakpoint(self) -> float:
-        """d'_BP of equation (2) [m]."""
-        return 4 * (self.height - self.environment) * (self.device_height - self.environment) * self.carrier / C
-
     def gain(self, distance: ArrayLike, sight: ArrayLike = True) -> NDArray:
         d3, f = slant(distance, self.height, self.device_height), 20 * np.log10(self.carrier / GHZ)
-        far = 9 * np.log10(self.breakpoint() ** 2 + (self.height - self.device_height) ** 2)
-        seen = 28.0 + f + np.where(positive(distance) <= self.breakpoint(), 22 * np.log10(d3), 40 * np.log10(d3) - far)
+        seen = 28.0 + f + two_slopes(distance, d3, self.breakpoint(), self.height - self.device_height, 22.0)
         return power_gain(sight, seen, 13.54 + 39.08 * np.log10(d3) + f - 0.6 * (self.device_height - 1.5))
 
     def sight_probability(self, distance: ArrayLike) -> NDArray:
@@ -84,7 +75,7 @@ class UMa:
         return np.minimum((18 / d + np.exp(-d / 63) * (1 - 18 / d)) * (1 + lift), 1.0)        # the table's passes 1 by 0.006
 
     def spread(self, distance: ArrayLike, sight: ArrayLike = True) -> NDArray:
-        return alike(1.0, positive(distance)) * either(sight, db_to_neper(4.0), db_to_neper(6.0))
+        return shadowed(distance, sight, 4.0, 6.0)
 
     def decorrelation(self, sight: ArrayLike = True) -> NDArray:
         return either(sight, 37.0, 50.0)
@@ -92,34 +83,23 @@ class UMa:
 
 @dataclass(frozen=True)
 class UMi:
-    """Urban micro cell in a street canyon; h_E is 1 m.
-
-    Attributes
-    ----------
-    carrier : float
-        Carrier frequency f, 0.5e9 to 100e9 [Hz].
-    height, device_height : float
-        Heights of the antennas of server, h_s (10 m in the standard), and device, h_u (1.5 to 22.5 m) [m].
-    """
+    """Urban micro cell in a street canyon: attributes as of :class:`UMa`; the standard's h_s is 10 m, and h_E always 1 m."""
 
     carrier: float = 3.5e9
     height: float = 10.0
     device_height: float = 1.5
+    environment: ClassVar[float] = 1.0
     sight_decorrelation: ClassVar[float] = 50.0
+    breakpoint = effective
 
     def __post_init__(self) -> None:
         within("carrier", self.carrier, 0.5e9, 100e9, "Hz")
         within("device_height", self.device_height, 1.5, 22.5, "m")
         within("height", self.height, 1.5, 500.0, "m")
 
-    def breakpoint(self) -> float:
-        """d'_BP of equation (2) [m]."""
-        return 4 * (self.height - 1.0) * (self.device_height - 1.0) * self.carrier / C
-
     def gain(self, distance: ArrayLike, sight: ArrayLike = True) -> NDArray:
         d3, f = slant(distance, self.height, self.device_height), np.log10(self.carrier / GHZ)
-        far = 9.5 * np.log10(self.breakpoint() ** 2 + (self.height - self.device_height) ** 2)
-        seen = 32.4 + 20 * f + np.where(positive(distance) <= self.breakpoint(), 21 * np.log10(d3), 40 * np.log10(d3) - far)
+        seen = 32.4 + 20 * f + two_slopes(distance, d3, self.breakpoint(), self.height - self.device_height, 21.0)
         return power_gain(sight, seen, 22.4 + 35.3 * np.log10(d3) + 21.3 * f - 0.3 * (self.device_height - 1.5))
 
     def sight_probability(self, distance: ArrayLike) -> NDArray:
@@ -127,7 +107,7 @@ class UMi:
         return 18 / d + np.exp(-d / 36) * (1 - 18 / d)
 
     def spread(self, distance: ArrayLike, sight: ArrayLike = True) -> NDArray:
-        return alike(1.0, positive(distance)) * either(sight, db_to_neper(4.0), db_to_neper(7.82))
+        return shadowed(distance, sight, 4.0, 7.82)
 
     def decorrelation(self, sight: ArrayLike = True) -> NDArray:
         return either(sight, 10.0, 13.0)
@@ -171,7 +151,7 @@ class InH:
         return np.where(d < 6.5, np.exp(-np.maximum(d - 1.2, 0) / 4.7), 0.32 * np.exp(-(d - 6.5) / 32.6))
 
     def spread(self, distance: ArrayLike, sight: ArrayLike = True) -> NDArray:
-        return alike(1.0, positive(distance)) * either(sight, db_to_neper(3.0), db_to_neper(8.03))
+        return shadowed(distance, sight, 3.0, 8.03)
 
     def decorrelation(self, sight: ArrayLike = True) -> NDArray:
         return either(sight, 10.0, 6.0)
