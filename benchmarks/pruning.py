@@ -16,14 +16,13 @@ import argparse
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from time import process_time
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from benchmarks.turns import seconds
 from learning import params
 from learning.models import build, cnn, resnet18, resnet18_cifar, vgg11
 from learning.params import Params
@@ -118,17 +117,6 @@ def passing(case: Case, variant: Variant) -> Callable[[], None]:
         torch.autograd.grad(out, [leaves[name] for name in names], slope)
 
     return once
-
-
-def seconds(runs: Sequence[Callable[[], None]], repeats: int) -> list[float]:
-    """Median processor time of each run, taking turns [s]; the first turn does not count."""
-    times = np.empty((repeats + 1, len(runs)))
-    for turn in times:
-        for number, once in enumerate(runs):
-            start = process_time()
-            once()
-            turn[number] = process_time() - start
-    return list(np.median(times[1:], axis=0))
 
 
 def measure(network: str, repeats: int) -> list[Row]:

@@ -1,0 +1,76 @@
+"""The two sides of ``benchmarks.training`` do the same mathematics."""
+
+from collections import Counter
+
+import pytest
+import torch
+
+from benchmarks import training_cases
+from benchmarks.training_cases import CASES, training
+from benchmarks.training_guided import align as plain_align
+from benchmarks.turns import seconds
+from learning import params
+from learning.algorithm import Streams
+from learning.estimate import Samples, align
+from learning.models import cnn
+from learning.optimiser import adam
+
+torch.set_num_threads(1)
+SMALL = [CASES[name]._replace(make=cnn, shape=(1, 8, 8), devices=3, batch=8, steps=6, cut=2)
+         for name in ("fedavg-cnn-10", "splitfed-v1-cnn-10", "splitfed-v1-resnet", "splitfed-v2-resnet", "cse-fsl-resnet",
+                      "fsl-sage-resnet")]
+
+
+class Replayed:
+    """The batches that our algorithms draw."""
+
+    def __init__(self, case, shards):
+        self.training, self.shards, self.asked, self.rounds = training(case), shards, Counter(), -1
+
+    @property
+    def sizes(self):
+        return [len(shard) for shard in self.shards]
+
+    def batches(self, device):
+        self.asked[device] += 1
+        return self.training.batches(self.shards[device], Streams().draws(self.asked[device] - 1, device))
+
+    def order(self):
+        self.rounds += 1
+        return Streams().order(self.rounds, range(len(self.shards)))
+
+
+@pytest.mark.parametrize("case", SMALL, ids=lambda case: f"{case.algorithm}, {case.optimiser}")
+def test_the_plain_loop_and_ours_reach_the_same_averaged_model(case):
+    shards, schedule = training_cases.shards(case), {}
+    if case.algorithm == "FSL-SAGE":
+        schedule = {"align_every": 2, "align_steps": 4}
+    ours, plain = training_cases.ours(case, shards, **schedule), training_cases.plain(case, Replayed(case, shards), **schedule)
+    start = params.values(training_cases.network(case))
+    apart = 1e-5 if case.optimiser == "SGD" else 1e-4                                   # a tenth of a step of Adam's
+    for _ in range(2):
+        expected, found = plain(), ours()
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, rtol=0, atol=apart)
+    assert all((found[name] - start[name]).abs().max() > 1e-3 for name in found)        # it was a real journey
+
+
+def test_the_plain_alignment_and_ours_reach_the_same_auxiliary_network():
+    case = CASES["fsl-sage-resnet"]._replace(make=cnn, shape=(1, 8, 8), cut=2)
+    net = training_cases.network(case)
+    guide = training_cases.auxiliaries(case, net).at(case.cut)
+    smashed, y = torch.randn(20, 16, 4, 4, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 10
+    found = align(guide, params.values(guide), net[2:], params.values(net), Samples(smashed, y), steps=10, optimiser=adam(1e-3))
+    losses = plain_align(guide, net[2:], (smashed, y), 10)
+    assert losses[-1] < losses[0]
+    for name, value in guide.state_dict().items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=1e-5)
+
+
+def test_sides_take_turns_and_the_first_turn_does_not_count():
+    done = []
+    times = seconds([lambda: done.append("plain"), lambda: done.append("ours")], 3)
+    assert done == ["plain", "ours"] * 4
+    assert len(times) == 2
+    assert all(t >= 0 for t in times)
