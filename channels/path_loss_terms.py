@@ -48,7 +48,7 @@ def power_gain(sight: ArrayLike, seen: NDArray, hidden: NDArray) -> NDArray:
 
 
 def two_slopes(distance: ArrayLike, d3: NDArray, turn: float, rise: float, near: float) -> NDArray:
-    """What PL_LoS loses with the distance [dB]: ``near`` a decade of the slant distance ``d3``, 40 behind the breakpoint ``turn``.
+    """Loss in sight with the distance [dB]: ``near`` a decade of the slant distance ``d3``, 40 behind the breakpoint ``turn``.
 
     The two meet there, where the slant distance has the square turn^2 + rise^2: antennas are ``rise`` apart in height [m].
     """
