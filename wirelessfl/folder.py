@@ -4,8 +4,9 @@ import json
 import os
 import platform
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +17,8 @@ from wirelessfl.record import Record, allocations_table, rounds_table
 from wirelessfl.settings import Scenario
 
 LIBRARIES = ("wirelessfl", "numpy", "scipy", "cvxpy", "torch", "pandas", "scikit-learn", "matplotlib", "pydantic")
-MANIFEST, SUMMARY, CHECKPOINTS = "manifest.json", "summary.csv", "checkpoints"
+MANIFEST, SUMMARY, CHECKPOINTS, LOCK = "manifest.json", "summary.csv", "checkpoints", "lock"
+OWN = threading.local()         # the folders that a thread holds
 
 
 def manifest(s: Scenario, workers: int) -> dict[str, Any]:
@@ -82,6 +84,46 @@ def ended(folder: Path) -> str:
 def finished(folder: Path) -> bool:
     """Whether a folder holds all that a run leaves."""
     return ended(folder) == "finished" and (folder / SUMMARY).exists() and not (folder / CHECKPOINTS).exists()
+
+
+@contextmanager
+def held(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """A folder for one process at a time, and for one thread of it, which may hold it again in what it calls.
+
+    The system lets go of it when the process ends, however it does. Where it has no such locks, nothing is held.
+
+    Raises
+    ------
+    SettingsError
+        Where another process holds it and this one does not ``wait`` until it lets go.
+    """
+    own, where = vars(OWN).setdefault("folders", set()), folder.resolve()
+    if where in own:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("ab+", buffering=0) as file:
+        _lock(file, folder, wait)
+        own.add(where)
+        try:
+            yield
+        finally:
+            own.remove(where)
+
+
+def _lock(file: BinaryIO, folder: Path, wait: bool) -> None:
+    """Lock a file, and write into it who did; where that cannot be, go on without."""
+    with suppress(ImportError, OSError):
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            file.seek(0)
+            who = file.read().decode() or "another process"
+            raise SettingsError(f"{folder} is in use by {who}: wait until it has ended, or stop it") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} of {platform.node()}".encode())
 
 
 @contextmanager

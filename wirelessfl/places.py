@@ -19,10 +19,10 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from learning.data import FOLDER_SETTING
 from wirelessfl.config import SettingsError
 from wirelessfl.experiment import resume, run
-from wirelessfl.folder import MANIFEST, SUMMARY, ended, finished, versions
+from wirelessfl.folder import MANIFEST, SUMMARY, ended, finished, held, versions
 from wirelessfl.sweep_file import Task
 
-ERROR, LOCK = "error.txt", "lock"
+ERROR = "error.txt"
 KILLED = "its process was killed, and once more when it was alone: too little memory is the usual cause"
 WAIT = 20.0                     # for a scheduler to answer [s]
 ONE = threading.Lock()          # a worker that has more threads than it should does one run at a time
@@ -39,7 +39,10 @@ Place = Callable[[Sequence[Task], Path], Iterator[tuple[Task, Outcome]]]
 
 
 def work(task: Task, folder: Path) -> Outcome:
-    """Do one run in its folder within the sweep's, or go on with it; whatever goes wrong is its outcome."""
+    """Do one run in its folder within the sweep's, or go on with it; whatever goes wrong is its outcome.
+
+    One that a killed sweep left at work in another process comes to its end before.
+    """
     where = folder / task.name
     try:
         with held(where):
@@ -54,21 +57,6 @@ def work(task: Task, folder: Path) -> Outcome:
         with suppress(OSError):                                   # a disk that is full, perhaps
             (where / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
         return Outcome("", sentence(error))
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """A run's folder, for one process at a time: one that a killed sweep left at work comes to its end before another begins.
-
-    The system lets go of it when the process ends, however it does. Where it has no such locks, nothing is held.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as file:
-        with suppress(ImportError, OSError):
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def sentence(error: BaseException) -> str:

@@ -7,28 +7,33 @@ does not stop the others. The table does not depend on who did which run, where 
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from itertools import groupby
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pandas as pd
 
 from wirelessfl.config import SettingsError
 from wirelessfl.experiment import check
-from wirelessfl.folder import SUMMARY, commit, finished, now, versions, whole, write_json
+from wirelessfl.folder import SUMMARY, commit, finished, held, now, versions, whole, write_json
 from wirelessfl.places import Outcome, cluster, local
 from wirelessfl.sweep_file import Sweep, Task, as_json, described, value
 
 SWEEP, TABLE = "sweep.json", "sweep.csv"
 TEXTS = ("policy", "status", "advice", "error")
+EVERY = 10.0                    # least time from one writing of the table to the next while runs are done [s]
 Watch = Callable[[Task, Outcome], None]
 
 
 def sweep(of: Sweep, folder: str | Path, *, workers: int = 1, scheduler: str | None = None,
           watch: Watch = lambda task, outcome: None) -> pd.DataFrame:
     """Do the runs of a sweep that are not finished in ``folder``, and leave the table of all of them there.
+
+    The table is written again as runs end, not more often than every few seconds, so that a sweep that is killed leaves one.
 
     Parameters
     ----------
@@ -50,23 +55,26 @@ def sweep(of: Sweep, folder: str | Path, *, workers: int = 1, scheduler: str | N
     Raises
     ------
     SettingsError
-        Before any work, where a run that is to be done could not be.
+        Before any work, where a run that is to be done could not be, or another process does the sweep in this folder.
     """
     folder = Path(folder).absolute()
     tasks = {task.name: task for task in of.tasks}
     done = {name: Outcome((folder / name / SUMMARY).read_text(encoding="utf-8")) for name in tasks if finished(folder / name)}
     left = [task for name, task in tasks.items() if name not in done]
     _check(left)
-    folder.mkdir(parents=True, exist_ok=True)
-    with cluster(scheduler, folder) if scheduler else nullcontext(local(workers)) as place:
+    with held(folder, wait=False), cluster(scheduler, folder) if scheduler else nullcontext(local(workers)) as place:
         made = _manifest(of, folder, scheduler or f"{workers} here")
         write_json(folder / SWEEP, made)
-        made["ended"] = "interrupted"
+        made["ended"], due = "interrupted", -math.inf
         try:
             for name, outcome in done.items():
                 watch(tasks[name], outcome)
             for task, outcome in place(left, folder):
                 done[task.name] = outcome
+                if monotonic() >= due:
+                    with suppress(OSError):                       # at the end there is another chance, and then a sentence
+                        _write(of.tasks, done, folder / TABLE)
+                    due = monotonic() + EVERY
                 watch(task, outcome)
             made["ended"] = "finished"
         finally:

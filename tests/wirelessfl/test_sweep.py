@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ import pytest
 import wirelessfl as wfl
 from wirelessfl import places
 from wirelessfl.__main__ import main
+from wirelessfl.folder import held
+from wirelessfl.places import Outcome
 from wirelessfl.sweep import sweep
 from wirelessfl.sweep_file import EXAMPLE, read_sweep
 
@@ -155,10 +158,12 @@ def test_a_sweep_of_two_processes_that_is_killed_goes_on_with_what_is_not_finish
     begun = subprocess.Popen([sys.executable, "-m", "wirelessfl", "sweep", str(file), "--out", str(tmp_path), "--workers=2"],
                              start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     names, until = [task.name for task in read_sweep(file).tasks], time.monotonic() + 120
-    while sum(places.finished(tmp_path / name) for name in names) < 2 and begun.poll() is None and time.monotonic() < until:
+    while (sum(places.finished(tmp_path / name) for name in names) < 2 or not (tmp_path / "sweep.csv").exists()) \
+            and begun.poll() is None and time.monotonic() < until:
         time.sleep(0.01)
     os.killpg(begun.pid, signal.SIGKILL)
     begun.wait()
+    assert set((tmp_path / "sweep.csv").read_bytes().splitlines()) <= set(plain.splitlines())
     finished = {name: written(tmp_path / name) for name in names if places.finished(tmp_path / name)}
     assert len(finished) >= 2
     sweep(read_sweep(file), tmp_path)
@@ -172,6 +177,50 @@ def test_a_sweep_of_two_processes_that_is_killed_goes_on_with_what_is_not_finish
     assert [(start["workers"], start["versions"]["numpy"]) for start in made["started"]] == [
         ("2 here", np.__version__), ("1 here", np.__version__)]
     assert set(made["runs"]) == {path.name for path in tmp_path.iterdir() if path.is_dir()}
+
+
+@pytest.fixture
+def eight(tmp_path, monkeypatch):
+    """A sweep of eight runs that all fail at once, and the clock of the machine, which only a test moves [s]."""
+    def fail(tasks, folder):
+        yield from ((task, Outcome("", "no")) for task in tasks)
+
+    module, now = import_module("wirelessfl.sweep"), [100.0]
+    monkeypatch.setattr(module, "local", lambda workers: fail)
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    return read_sweep(write(tmp_path / "eight.toml", BANDS.replace("[2, 4]", "[1, 2, 3, 4]"))), now
+
+
+def test_the_table_is_written_while_runs_end_but_not_every_time(tmp_path, eight):
+    """Every four seconds a run ends, and every ten seconds at most the table is written: with the first, fourth and seventh."""
+    (of, now), rows = eight, []
+
+    def watch(task, outcome):
+        rows.append(len(pd.read_csv(tmp_path / "out" / "sweep.csv")))
+        now[0] += 4
+
+    assert len(sweep(of, tmp_path / "out", watch=watch)) == 8
+    assert rows == [1, 1, 1, 4, 4, 4, 7, 7]
+    assert len(pd.read_csv(tmp_path / "out" / "sweep.csv")) == 8
+
+
+def test_a_table_that_cannot_be_written_does_not_stop_the_runs(tmp_path, eight):
+    """As on a disk that is full for a while; where it still is at the end, the end says so."""
+    (of, _), way = eight, tmp_path / "out" / "sweep.csv.partial"
+    way.mkdir(parents=True)
+    seen = []
+    with pytest.raises(IsADirectoryError):
+        sweep(of, tmp_path / "out", watch=lambda task, outcome: seen.append(task))
+    assert len(seen) == 8
+    sweep(of, tmp_path / "out", watch=lambda task, outcome: way.rmdir() if way.exists() else None)
+    assert len(pd.read_csv(tmp_path / "out" / "sweep.csv")) == 8
+
+
+def test_two_sweeps_at_once_do_not_share_a_folder(tmp_path, file, capsys):
+    with ThreadPoolExecutor(1) as other, held(tmp_path):
+        assert other.submit(main, ["sweep", str(file), "--out", str(tmp_path)]).result() == 2
+    assert f"wirelessfl: {tmp_path} is in use by process {os.getpid()} of " in capsys.readouterr().err
+    assert not (tmp_path / "sweep.json").exists()
 
 
 def test_a_cluster_gives_the_same_table_though_a_worker_is_killed(tmp_path, file, plain):
@@ -209,7 +258,7 @@ def test_a_cluster_that_could_not_do_the_runs_is_refused(tmp_path, file, capsys,
 
 def test_a_run_that_another_process_is_doing_is_waited_for(tmp_path, file):
     task = read_sweep(file).tasks[0]
-    with ThreadPoolExecutor(1) as other, places.held(tmp_path / task.name):
+    with ThreadPoolExecutor(1) as other, held(tmp_path / task.name):
         asked = other.submit(places.work, task, tmp_path)
         time.sleep(0.5)
         assert not asked.done()
