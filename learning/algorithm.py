@@ -90,11 +90,11 @@ class Traffic:
 
 @dataclass
 class Link:
-    """The account of one device while a round goes on: ``link.up["smashed"] += bits``."""
+    """The account of one device while a round goes on: ``link.up["smashed"] += bits``; losses stay where they were computed."""
 
     up: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     down: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    losses: list[float] = field(default_factory=list)
+    losses: list[Tensor] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Round:
 
     @classmethod
     def of(cls, links: Sequence[Link]) -> "Round":
-        return cls(tuple(float(np.mean(link.losses)) if link.losses else float("nan") for link in links),
+        return cls(tuple(float(np.mean(torch.stack(link.losses).tolist())) if link.losses else float("nan") for link in links),
                    tuple(Traffic(dict(link.up), dict(link.down)) for link in links))
 
 

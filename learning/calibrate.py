@@ -24,6 +24,7 @@ from learning.calibration import Calibration, fit_power_law
 from learning.client import BY_MAGNITUDE, Pruning
 from learning.compress import quantise
 from learning.params import Params
+from learning.precision import precision as computing_in
 from learning.split import PLAIN, Compression, learn, split_gradient
 
 RATIOS = (0.1, 0.25, 0.5, 0.7, 0.9)
@@ -48,7 +49,7 @@ class _Snapshot:
 
 def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard], *, rounds: int, cuts: Sequence[int],
               batch: int, lr: float, most_bias: float = 0.75, checkpoints: int = 5, samples: int = 64,
-              seed: int = 0) -> Calibration:
+              seed: int = 0, precision: str = "float32") -> Calibration:
     """Run a pilot of ``rounds`` rounds without pruning or compression, and measure at ``checkpoints`` of it.
 
     Parameters
@@ -61,6 +62,8 @@ def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard],
         kappa_max, above which the bound is not to be trusted [1].
     samples : int
         Each device measures its gradients on at most so many of its samples.
+    precision : str
+        What the pilot's steps compute in (``learning.precision``); what is measured, differences of gradients, is in float32.
     """
     seeds = np.random.SeedSequence(seed).generate_state(4).tolist()
     streams, draws, pick = Streams(*seeds[:2]), Streams(seeds[2]).draws(0, 0), torch.Generator().manual_seed(seeds[3])
@@ -80,7 +83,8 @@ def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard],
                 raise ValueError(DIVERGED.format("something that is not a number", lr))
             probe = _Probe(net, middle, probes, [len(s) for s in shards], lr, batch, draws, pruning, shared)
             seen.append(probe.measure(cuts, compression))
-        state, _ = pilot.step(state, shards, plans, streams)
+        with computing_in(precision, next(net.parameters()).device):
+            state, _ = pilot.step(state, shards, plans, streams)
     first, last = seen[0].loss, seen[-1].loss
     if not all(np.isfinite(s.loss + s.square) for s in seen) or last > 2 * first + 1:
         raise ValueError(DIVERGED.format(f"{last:.3g} from {first:.3g}", lr))
@@ -129,7 +133,7 @@ class _Probe:
     def _gradient(self, weights: Params, probe: Shard) -> tuple[float, Params]:
         link = Link()
         grads = learn(self.net, weights, probe.x, probe.y, link).grads
-        return link.losses[0], grads
+        return float(link.losses[0]), grads
 
     def _by_block(self, values: Params) -> NDArray:
         squares = np.zeros(len(self.net))

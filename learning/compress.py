@@ -37,7 +37,7 @@ def quantise(v: Tensor, bits: int, rng: torch.Generator, per: str = "tensor") ->
     bits : int
         1 to 16, or 32 for the tensor as it is, without a draw [bit].
     rng : torch.Generator
-        Takes one draw for each entry.
+        Takes one draw for each entry; on the CPU, wherever ``v`` is, so that draws are the same on every device.
     per : str
         One scale for the "tensor", or one for each "channel": each index of the first axis, where there are two axes or more.
     """
@@ -45,7 +45,7 @@ def quantise(v: Tensor, bits: int, rng: torch.Generator, per: str = "tensor") ->
     if bits == FLOAT_BITS or not v.numel():
         return v
     low, step, chance = _grid(v, bits, per)
-    up = torch.rand(v.shape, generator=rng, dtype=v.dtype) < chance
+    up = torch.rand(v.shape, generator=rng, dtype=v.dtype).to(v.device) < chance
     return (low + up.to(v.dtype)) * step
 
 

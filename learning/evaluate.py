@@ -1,5 +1,6 @@
 """How good is a model, on all test data and on what a device's data are like?"""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ from torch.nn.functional import cross_entropy
 
 from learning.params import Params
 
+BATCH = 512     # samples in a batch
+
 
 class Score(NamedTuple):
     """Of one model: accuracy [1] and mean loss [nat] on the test data, and the accuracy on each class (C,) [1]."""
@@ -19,18 +22,18 @@ class Score(NamedTuple):
     by_class: Tensor
 
 
-def evaluate(model: nn.Sequential, weights: Params, x: Tensor, y: Tensor, batch: int = 2048) -> Score:
-    """Test a model on (n, ...) inputs and (n,) labels, in large batches; a class without samples has accuracy NaN."""
-    loss, training, found = 0.0, model.training, []
+def evaluate(model: nn.Sequential, weights: Params, x: Tensor, y: Tensor, batch: int = BATCH) -> Score:
+    """Test a model on (n, ...) inputs and (n,) labels, in batches; a class without samples has accuracy NaN."""
+    losses, training, found = [], model.training, []
     model.eval()
     with torch.inference_mode():
         for xs, ys in zip(x.split(batch), y.split(batch), strict=True):
             out = functional_call(model, weights, (xs,))
             found.append(out.argmax(1) == ys)
-            loss += float(cross_entropy(out, ys, reduction="sum"))
+            losses.append(cross_entropy(out, ys, reduction="sum"))
     model.train(training)
     right, seen = (torch.bincount(y, weights=w, minlength=out.shape[1]) for w in (torch.cat(found).double(), None))
-    return Score(float(right.sum()) / len(y), loss / len(y), right / seen)
+    return Score(float(right.sum()) / len(y), sum(torch.stack(losses).tolist()) / len(y), right / seen)
 
 
 class Scores(NamedTuple):
@@ -42,9 +45,12 @@ class Scores(NamedTuple):
     own_accuracy: float
 
 
+NOT_TESTED = Scores(math.nan, math.nan, math.nan)
+
+
 def evaluate_all(model: nn.Sequential, models: Sequence[Params], x: Tensor, y: Tensor, labels: Sequence[Tensor]) -> Scores:
     """Test the model that serves all devices, or the one that each device has; ``labels`` (n_k,) are those of its own data."""
     each = [evaluate(model, weights, x, y) for weights in models]
-    own = [float(torch.nanmean(score.by_class[held])) for score, held in
-           zip(each if len(each) > 1 else each * len(labels), labels, strict=True) if len(held)]
+    own = torch.stack([torch.nanmean(score.by_class[held]) for score, held in
+                       zip(each if len(each) > 1 else each * len(labels), labels, strict=True) if len(held)]).tolist()
     return Scores(*(sum(values) / len(values) for values in ([s.accuracy for s in each], [s.loss for s in each], own)))

@@ -1,6 +1,7 @@
 """torch's optimisers as values: what they are given stays as it was, and what a round moves is copied only once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,30 @@ class Side:
         self._own: Params = {}                                      # the copies, which torch's optimisers move
         self._torchs: list[torch.optim.Optimizer] = []              # one for what moved first in one step
 
+    @classmethod
+    def joined(cls, sides: Sequence["Side"]) -> "Side":
+        """The sides of n devices as one: every value is (n, ...). They remember equally many steps of the same parameters."""
+        one, values = sides[0], join([side.values for side in sides])
+        masks = {name: [side._mask.get(name) for side in sides] for side in sides for name in side._mask}
+        made = cls(one._optimiser, values, _join_moments([side.moments for side in sides]))
+        made._mask = {name: torch.stack([torch.ones_like(one.values[name]) if m is None else m for m in each])
+                      for name, each in masks.items()}
+        return made
+
+    def part(self, sides: Sequence["Side"]) -> None:
+        """Give ``sides``, of which this one was joined, what they have become."""
+        moments = self.moments
+        for i, side in enumerate(sides):
+            side.values = {name: v[i] for name, v in self.values.items()}
+            side._before = {name: {key: v[i] if _is_of_each(v) else copy(v) for key, v in state.items()}
+                            for name, state in moments.items()}
+            side._own, side._torchs = {}, []
+
+    @property
+    def steps(self) -> tuple[tuple[str, float], ...]:
+        """Steps that are remembered, by parameter: the same for sides that can be joined."""
+        return tuple((name, float(state.get("step", 0.0))) for name, state in sorted(self.moments.items()))
+
     @property
     def moments(self) -> Moments:
         """What is remembered of each parameter; a step moves these tensors in place."""
@@ -82,7 +107,7 @@ class Side:
         for known in (True, False):                                 # of one optimiser all have moments, or none
             self._join([name for name in joining if (name in self._before) == known])
         for name, g in grads.items():
-            self._own[name].grad = g * self._mask[name] if name in self._mask else g
+            self._own[name].grad = (g * self._mask[name] if name in self._mask else g).contiguous()  # fused steps read no strides
             if self.values[name] is not self._own[name]:
                 self.values[name] = self._own[name].copy_(self.values[name])
         for torchs in self._torchs:
@@ -103,6 +128,22 @@ class Side:
         self._torchs.append(torchs)
         self._own.update(copies)
         self.values.update(copies)
+
+
+def join(each: Sequence[Params]) -> Params:
+    """The values (...) of n devices as one (n, ...), without a copy of what is the same for all."""
+    return {name: v.expand(len(each), *v.shape) if all(values[name] is v for values in each)
+            else torch.stack([values[name] for values in each]) for name, v in each[0].items()}
+
+
+def _join_moments(each: Sequence[Moments]) -> Moments:
+    return {name: {key: torch.stack([moments[name][key] for moments in each]) if _is_of_each(v) else copy(v)
+                   for key, v in state.items()} for name, state in each[0].items()}
+
+
+def _is_of_each(remembered: Any) -> bool:
+    """Whether each device has its own: all but the number of steps, which is one number."""
+    return isinstance(remembered, Tensor) and remembered.dim() > 0
 
 
 def sgd(lr: float = 0.1, momentum: float = 0.0, weight_decay: float = 0.0) -> Optimiser:

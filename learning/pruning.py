@@ -33,7 +33,7 @@ def score(kind: str, weights: Params, *, grads: Params | None = None, reference:
     grads, reference : Params
         Of the same names and shapes; needed by "gradient" and by "difference".
     rng : torch.Generator
-        Needed by "random"; each tensor takes as many draws as it has entries, in the order of ``weights``.
+        Needed by "random"; each tensor takes as many draws as it has entries, in the order of ``weights``, on the CPU.
     """
     if kind not in SCORES:
         raise ValueError(f"kind of score must be one of {', '.join(SCORES)}, got {kind!r}")
@@ -45,7 +45,7 @@ def score(kind: str, weights: Params, *, grads: Params | None = None, reference:
         return {name: (p - given[name]).abs() for name, p in weights.items()}
     if kind == "random":
         source = _given(rng, "rng", kind)
-        return {name: torch.rand(p.shape, generator=source, dtype=p.dtype) for name, p in weights.items()}
+        return {name: torch.rand(p.shape, generator=source, dtype=p.dtype).to(p.device) for name, p in weights.items()}
     return {name: p.abs() for name, p in weights.items()}
 
 

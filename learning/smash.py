@@ -59,6 +59,8 @@ def drop(smashed: Tensor, rate: float, kind: str, rng: torch.Generator) -> Sent:
         "feature" drops that share of the columns on average, and it may happen that none is left.
     kind : str
         "random" or "feature".
+    rng : torch.Generator
+        On the CPU, wherever ``smashed`` is: draws are the same on every device.
     """
     if not 0 <= rate < 1:
         raise ValueError(f"rate of dropout must be within [0, 1) [1], got {rate}")
@@ -71,12 +73,12 @@ def drop(smashed: Tensor, rate: float, kind: str, rng: torch.Generator) -> Sent:
 
 def _entries(smashed: Tensor, rate: float, rng: torch.Generator) -> Sent:
     kept = sent_of(smashed[0].numel(), rate)
-    return Sent(dropout_mask(smashed.shape, rate, rng, smashed.dtype), len(smashed) * kept, 0.0)
+    return Sent(dropout_mask(smashed.shape, rate, rng, smashed.dtype).to(smashed.device), len(smashed) * kept, 0.0)
 
 
 def _features(smashed: Tensor, rate: float, rng: torch.Generator) -> Sent:
     chance = keep_probability(smashed.flatten(1), rate)
-    kept = torch.rand(chance.shape, generator=rng, dtype=chance.dtype) < chance
+    kept = torch.rand(chance.shape, generator=rng, dtype=chance.dtype).to(chance.device) < chance
     mask = (kept / chance).view(1, *smashed.shape[1:]).expand(smashed.shape)
     return Sent(mask, len(smashed) * int(kept.sum()), float(len(chance)))
 

@@ -113,31 +113,38 @@ def through(ahead: Forward, received: Tensor, arriving: Tensor | None = None) ->
     return Learnt(dict(zip(ahead.leaves, grads, strict=True)), ahead.buffers, cut_grad)
 
 
+def mean_loss(scores: Tensor, y: Tensor) -> Tensor:
+    """Mean cross-entropy [nat] over the samples of scores (samples, classes), or of each device (n,) of (samples, n, classes)."""
+    if y.dim() == 1:
+        return cross_entropy(scores, y)
+    return cross_entropy(scores.flatten(0, 1), y.flatten(), reduction="none").view(y.shape).mean(0)
+
+
 def learn(part: nn.Module, values: Params, x: Tensor, y: Tensor, link: Link | None = None) -> Learnt:
     """Gradient of the mean cross-entropy by every parameter of a part that ends in the classifier; the device has the labels."""
     ahead = forward(part, values, x)
-    loss = cross_entropy(ahead.out, y)
+    losses = mean_loss(ahead.out, y)
     if link is not None:
-        link.losses.append(loss.item())
-    return Learnt(backward(ahead._replace(out=loss)), ahead.buffers)
+        link.losses.append(losses.detach())
+    return Learnt(backward(ahead._replace(out=losses.sum())), ahead.buffers)
 
 
 def serve(part: nn.Module, values: Params, received: Tensor, y: Tensor, link: Link | None = None) -> Learnt:
     """The server's side: as :func:`learn`, and the gradient by the smashed data ``received``; the labels came with them."""
     received = received.detach().requires_grad_()
     ahead = forward(part, values, received)
-    loss = cross_entropy(ahead.out, y)
+    losses = mean_loss(ahead.out, y)
     if link is not None:
-        link.losses.append(loss.item())
-        link.up["labels"] += len(y) * label_bits(ahead.out.shape[1])
-    return through(ahead._replace(out=loss), received)
+        link.losses.append(losses.detach())
+        link.up["labels"] += y.numel() * label_bits(ahead.out.shape[-1])
+    return through(ahead._replace(out=losses.sum()), received)
 
 
 def ask(part: nn.Module, values: Params, received: Tensor, y: Tensor) -> Tensor:
     """The gradient of the smashed data alone, of the mean loss by a part that is not to learn from them."""
     received = received.detach().requires_grad_()
     ahead = forward(part, values, received)
-    (cut_grad,) = torch.autograd.grad(cross_entropy(ahead.out, y), received)
+    (cut_grad,) = torch.autograd.grad(mean_loss(ahead.out, y).sum(), received)
     return cut_grad
 
 

@@ -107,11 +107,11 @@ def expand(values: Params, kept: Params, like: Params, fill: float = 0.0) -> Par
 
 def mask_of(kept: Params, like: Params) -> Params:
     """Ones where the small network has an entry, zeros elsewhere, of the full shapes and types of ``like``."""
-    return expand({name: torch.ones(place.shape, dtype=like[name].dtype) for name, place in kept.items()}, kept, like)
+    return expand({name: torch.ones_like(place, dtype=like[name].dtype) for name, place in kept.items()}, kept, like)
 
 
 def _put(v: Tensor, place: Tensor, like: Tensor, fill: float) -> Tensor:
-    full = torch.full((like.numel(),), fill, dtype=v.dtype)
+    full = torch.full((like.numel(),), fill, dtype=v.dtype, device=v.device)
     full[place.flatten()] = v.flatten()
     return full.view(like.shape)
 
@@ -123,14 +123,14 @@ def _tensors(module: nn.Module) -> Params:
 def _cut(front: nn.Sequential, ratio: float, shape: Sequence[int], multiple: int) -> None:
     """Choose channels by their values, put the number of its place into each entry, and cut: what is left tells what was kept."""
     library = _library()
-    x = torch.zeros(1, *shape, dtype=next((p.dtype for p in front.parameters()), None))
+    x = next((p for p in front.parameters()), torch.empty(0)).new_zeros(1, *shape)
     end = _end(front, x)
     graph = library.DependencyGraph().build_dependency(nn.Sequential(front, end), x)
     groups = [group for group in graph.get_all_groups() if not any(_stays(dep.target.module, end) for dep, _ in group)]
     squares = library.importance.GroupMagnitudeImportance(p=2, group_reduction="sum", normalizer=None, bias=True)
     leave = [_least(squares(group), ratio, multiple) for group in groups]
     for p in _tensors(front).values():
-        p.data = torch.arange(p.numel(), dtype=torch.float64).view(p.shape)                  # exact in double precision
+        p.data = torch.arange(p.numel(), dtype=torch.float64, device=p.device).view(p.shape)     # exact
     for group, channels in zip(groups, leave, strict=True):
         if channels:
             graph.get_pruning_group(group[0].dep.target.module, group[0].dep.handler, channels).prune()
@@ -146,8 +146,8 @@ def _end(front: nn.Module, x: Tensor) -> nn.Module:
     with torch.no_grad():
         out = front(x)
     if out.dim() == 4:
-        return skip_init(nn.Conv2d, out.shape[1], 1, 1, dtype=x.dtype)
-    return skip_init(nn.Linear, out.shape[-1], 1, dtype=x.dtype)
+        return skip_init(nn.Conv2d, out.shape[1], 1, 1, dtype=x.dtype, device=x.device)
+    return skip_init(nn.Linear, out.shape[-1], 1, dtype=x.dtype, device=x.device)
 
 
 def _least(squares: Tensor, ratio: float, multiple: int) -> list[int]:

@@ -64,6 +64,13 @@ class Training:
             pick = order.pop(0)
             yield self.augment(shard.x[pick], draws.augmentation), shard.y[pick]
 
+    def abreast(self, shards: Sequence[Shard], draws: Mapping[int, Draws]) -> Iterator[dict[int, Batch]]:
+        """Mini-batches of devices that do not wait for each other: the first ones of all, the second ones, ..."""
+        each = {k: self.batches(shards[k], draw) for k, draw in draws.items()}
+        left = {k: len(self.sizes(len(shards[k]))) for k in draws}
+        for step in range(max(left.values(), default=0)):
+            yield {k: next(batches) for k, batches in each.items() if step < left[k]}
+
     def in_step(self, shards: Sequence[Shard], draws: Mapping[int, Draws], share: Mapping[int, float]) -> Iterator[Step]:
         """Mini-batches of devices that go in step, with the weight of each.
 

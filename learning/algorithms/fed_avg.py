@@ -15,6 +15,7 @@ from torch import nn
 from learning import client, params
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
 from learning.client import BY_MAGNITUDE, Kept, Pruning, Trace
+from learning.crew import Crew, crews
 from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
@@ -66,17 +67,19 @@ class FedAvg:
     def step(self, state: FedAvgState, shards: Sequence[Shard], plans: Plans, streams: Streams) -> tuple[FedAvgState, Round]:
         share, links = taking_part(self, state.moments, shards, plans), [Link() for _ in shards]
         sides, updates, kept = {}, {}, {}
-        for k, plan in planned(plans, share):
-            draws, link = streams.draws(state.round, k), links[k]
-            mask = self.pruning.mask(state.model, plan.ratio, state.trace, k, state.round, draws.compression)
-            begin = client.prune(state.model, mask)
-            own = sides[k] = Side(self.training.client, begin, state.moments[k], mask)
-            link.down["model"] += client.model_bits(mask)                                            # server -> device
-            for x, y in self.training.batches(shards[k], draws):
-                own.descend(learn(self.net, own.values, x, y, link))
-            update = params.combine(torch.sub, own.values, begin)
-            updates[k] = client.upload(self.net, update, mask, self.compression, draws.compression, link)    # device -> server
-            kept[k] = Kept(plan.ratio, mask)
+        for devices in crews(self.net, self.training, shards, plans, share):
+            draws, begin = {k: streams.draws(state.round, k) for k in devices}, {}
+            for k, plan in planned(plans, devices):
+                mask = self.pruning.mask(state.model, plan.ratio, state.trace, k, state.round, draws[k].compression)
+                begin[k], kept[k] = client.prune(state.model, mask), Kept(plan.ratio, mask)
+                sides[k] = Side(self.training.client, begin[k], state.moments[k], mask)
+                links[k].down["model"] += client.model_bits(mask)                                    # server -> device
+            for team in Crew(self.net, {k: (sides[k],) for k in devices}, links).round(self.training, shards, draws):
+                (own,) = team.sides
+                own.descend(learn(team.net, own.values, team.x, team.y, team.link))
+            for k in devices:
+                update = params.combine(torch.sub, sides[k].values, begin[k])
+                updates[k] = client.upload(self.net, update, kept[k].mask, self.compression, draws[k].compression, links[k])
         model = self.pruning.merge(state.model, updates, kept, share)
         trace = self.pruning.trace(state.trace, state.model, updates, model, kept)
         return FedAvgState(model, client.moments(sides, state.moments), trace, state.round + 1), Round.of(links)

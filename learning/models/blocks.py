@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import linear
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
@@ -140,9 +141,34 @@ def image(shape: Sequence[int], least: int, network: str) -> tuple[int, int, int
     return channels, height, width
 
 
+class Conv2d(nn.Conv2d):
+    """A convolution that, in training, multiplies only what meets data where an image becomes a single pixel.
+
+    There most of a kernel meets nothing but the margin: of 3 x 3 weights on one pixel, one. Results are the same, and so is
+    what a pass is counted as (``learning.profile``, which counts in evaluation mode).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (n, channels, height, width) to images."""
+        reach = [self._taps(axis, size) for axis, size in enumerate(x.shape[2:])] if self.training else []
+        if not reach or None in reach or self.groups > 1 or self.padding_mode != "zeros":
+            return super().forward(x)
+        (taps_h, data_h), (taps_w, data_w) = reach                   # type: ignore[misc]
+        seen, weight = x[:, :, data_h, data_w], self.weight[:, :, taps_h, taps_w]
+        return linear(seen.flatten(1), weight.flatten(1), self.bias)[:, :, None, None]
+
+    def _taps(self, axis: int, size: int) -> tuple[slice, slice] | None:
+        """Along an axis of which one pixel is left: the weights that meet data, and the data; None if more is left."""
+        kernel, stride, margin = self.kernel_size[axis], self.stride[axis], int(self.padding[axis])
+        if self.dilation[axis] > 1 or (size + 2 * margin - kernel) // stride > 0:
+            return None
+        first, last = max(0, margin), min(kernel, margin + size)
+        return slice(first, last), slice(first - margin, last - margin)
+
+
 def convolution(inputs: int, outputs: int, kernel: int, norm: str, stride: int = 1) -> list[nn.Module]:
     """A convolution that keeps the size of its images (but for the stride), and its norm; a bias only without one."""
-    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=norm == "none")
+    conv = Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=norm == "none")
     if norm == "batch":
         return [conv, nn.BatchNorm2d(outputs)]
     if norm == "group":

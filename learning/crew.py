@@ -1,0 +1,127 @@
+"""Devices that train at the same time, and compute as one where that is faster."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from learning.algorithm import Draws, Link, Plans, Shard, planned
+from learning.optimiser import Side
+from learning.together import gains, twin
+from learning.training import Batch, Training
+
+MOST = 32            # devices that compute as one, at most
+SIZE = 1 << 21       # parameters that they have together, at most, but for a pair [1]
+
+Sides = tuple[Side, ...]        # of one device: its own, and perhaps that of a copy on the server
+
+
+class Team(NamedTuple):
+    """One device with a mini-batch, or n devices that compute as one: then all that it has is (..., n, ...) or a twin's.
+
+    Attributes
+    ----------
+    devices : tuple of int
+    net : nn.Sequential
+        The network, or its twin for n devices.
+    sides : tuple of Side
+        What is to be trained.
+    x, y : (samples, ...) or (samples, n, ...) tensor
+    link : Link
+        Where losses and traffic are entered, of all devices together.
+    """
+
+    devices: tuple[int, ...]
+    net: nn.Sequential
+    sides: Sides
+    x: Tensor
+    y: Tensor
+    link: Link
+
+
+class Crew:
+    """Devices with their sides and their accounts.
+
+    Parameters
+    ----------
+    net : nn.Sequential
+    sides : dict of int to tuple of Side
+        As many of each device.
+    links : (K,) sequence of Link
+        Of all devices.
+    """
+
+    def __init__(self, net: nn.Sequential, sides: Mapping[int, Sides], links: Sequence[Link]) -> None:
+        self._net, self._sides, self._links = net, sides, links
+        self._grouped: tuple[tuple[int, ...], ...] = ()
+        self._teams: dict[tuple[int, ...], tuple[nn.Sequential, Sides]] = {}
+
+    def round(self, training: Training, shards: Sequence[Shard], draws: Mapping[int, Draws]) -> Iterator[Team]:
+        """Mini-batch by mini-batch of a round in which nobody waits for others; afterwards every device has its own again."""
+        for batches in training.abreast(shards, {k: draws[k] for k in self._sides}):
+            yield from self.teams(batches)
+        self.part()
+
+    def teams(self, batches: Mapping[int, Batch]) -> Iterator[Team]:
+        """Those that have a mini-batch now, as few teams as may be."""
+        alike: defaultdict[torch.Size, list[int]] = defaultdict(list)
+        for k in self._sides:
+            if k in batches:
+                alike[batches[k][0].shape].append(k)
+        self._group(tuple(map(tuple, alike.values())))
+        for devices, (net, sides) in self._teams.items():
+            if len(devices) == 1:
+                yield Team(devices, net, sides, *batches[devices[0]], self._links[devices[0]])
+                continue
+            x, y = (torch.stack([batches[k][i] for k in devices], 1) for i in range(2))
+            told = Link()
+            yield Team(devices, net, sides, x, y, told)
+            share_out(told, [self._links[k] for k in devices])
+
+    def part(self) -> None:
+        """Give every device what it has become."""
+        for devices, (_, joint) in self._teams.items():
+            for number, side in enumerate(joint):
+                if len(devices) > 1:
+                    side.part([self._sides[k][number] for k in devices])
+        self._grouped, self._teams = (), {}
+
+    def _group(self, alike: tuple[tuple[int, ...], ...]) -> None:
+        """Make teams of devices with equal mini-batches, as far as they have come equally far."""
+        if alike == self._grouped:
+            return
+        self.part()
+        self._grouped = alike
+        for number, each in enumerate(alike):
+            equal: defaultdict[object, list[int]] = defaultdict(list)
+            for k in each:
+                equal[number, tuple(side.steps for side in self._sides[k]) if len(each) > 1 else k].append(k)
+            for team in map(tuple, equal.values()):
+                self._teams[team] = (self._net, self._sides[team[0]]) if len(team) == 1 else (
+                    twin(self._net, len(team)), tuple(map(Side.joined, zip(*(self._sides[k] for k in team), strict=True))))
+
+
+def share_out(told: Link, links: Sequence[Link]) -> None:
+    """Enter what devices did as one in the account of each: the same traffic for all, and everybody's own loss."""
+    for kind, bits in told.up.items():
+        for link in links:
+            link.up[kind] += bits / len(links)
+    for kind, bits in told.down.items():
+        for link in links:
+            link.down[kind] += bits / len(links)
+    for losses in told.losses:
+        for link, loss in zip(links, losses.unbind(), strict=True):
+            link.losses.append(loss)
+
+
+def crews(net: nn.Sequential, training: Training, shards: Sequence[Shard], plans: Plans,
+          devices: Iterable[int]) -> list[tuple[int, ...]]:
+    """Devices that may compute as one: of one cut, in their order; each alone where the network gains nothing by it."""
+    alike: defaultdict[object, list[int]] = defaultdict(list)
+    for k, plan in planned(plans, devices):
+        x = shards[k].x[:training.batch]
+        alike[plan.cut if gains(net, x) else (plan.cut, k)].append(k)
+    most = max(2, min(MOST, SIZE // max(1, sum(p.numel() for p in net.parameters()))))
+    return [tuple(each[start:start + most]) for each in alike.values() for start in range(0, len(each), most)]
