@@ -25,7 +25,7 @@ from wirelessfl.sweep_file import Sweep, Task, as_json, described, value
 
 SWEEP, TABLE = "sweep.json", "sweep.csv"
 TEXTS = ("policy", "status", "advice", "error")
-EVERY = 10.0                    # least time from one writing of the table to the next while runs are done [s]
+EVERY, SHARE = 10.0, 0.05       # of writing the table while runs are done: least time between two [s], most of all time [1]
 Watch = Callable[[Task, Outcome], None]
 
 
@@ -71,10 +71,10 @@ def sweep(of: Sweep, folder: str | Path, *, workers: int = 1, scheduler: str | N
                 watch(tasks[name], outcome)
             for task, outcome in place(left, folder):
                 done[task.name] = outcome
-                if monotonic() >= due:
+                if (begun := monotonic()) >= due:
                     with suppress(OSError):                       # at the end there is another chance, and then a sentence
                         _write(of.tasks, done, folder / TABLE)
-                    due = monotonic() + EVERY
+                    due = monotonic() + max(EVERY, (monotonic() - begun) / SHARE)
                 watch(task, outcome)
             made["ended"] = "finished"
         finally:

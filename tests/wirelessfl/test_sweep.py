@@ -9,6 +9,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -140,6 +141,14 @@ def test_the_example_of_the_help_is_a_sweep(tmp_path):
     assert len(read_sweep(write(tmp_path / "example.toml", text)).tasks) == 3 * 3
 
 
+def test_the_sweeps_of_the_docs_are_sweeps(tmp_path):
+    write(tmp_path / "mine.toml", "cell.devices = 3\n")
+    text = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text()
+    blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    found = [read_sweep(write(tmp_path / f"{number}.toml", block)) for number, block in enumerate(blocks)]
+    assert [len(of.tasks) for of in found] == [3 * 2 * 3, 2 * 5, 6 * 4]
+
+
 def test_a_row_is_that_of_the_scenario_on_its_own(tmp_path, file, plain):
     """With the data and the calibration of the scenario's first seed, whatever the seed."""
     (tmp_path / "table.csv").write_bytes(plain)
@@ -191,16 +200,23 @@ def eight(tmp_path, monkeypatch):
     return read_sweep(write(tmp_path / "eight.toml", BANDS.replace("[2, 4]", "[1, 2, 3, 4]"))), now
 
 
-def test_the_table_is_written_while_runs_end_but_not_every_time(tmp_path, eight):
-    """Every four seconds a run ends, and every ten seconds at most the table is written: with the first, fourth and seventh."""
-    (of, now), rows = eight, []
+@pytest.mark.parametrize(("cost", "expected"), [(0.0, [1, 1, 1, 4, 4, 4, 7, 7]), (1.0, [1, 1, 1, 1, 1, 6, 6, 6])])
+def test_the_table_is_written_while_runs_end_but_not_every_time(tmp_path, eight, monkeypatch, cost, expected):
+    """A run ends every four seconds. The table is written every ten seconds at most, and one of a second every twenty."""
+    (of, now), rows, module = eight, [], import_module("wirelessfl.sweep")
+    plainly = module._write
+
+    def slowly(*what):
+        now[0] += cost
+        return plainly(*what)
 
     def watch(task, outcome):
         rows.append(len(pd.read_csv(tmp_path / "out" / "sweep.csv")))
         now[0] += 4
 
+    monkeypatch.setattr(module, "_write", slowly)
     assert len(sweep(of, tmp_path / "out", watch=watch)) == 8
-    assert rows == [1, 1, 1, 4, 4, 4, 7, 7]
+    assert rows == expected
     assert len(pd.read_csv(tmp_path / "out" / "sweep.csv")) == 8
 
 
