@@ -157,17 +157,18 @@ def _watched(s: Scenario, folder: Path, workers: int, start: Callable[..., pd.Da
     """Run or resume, with a bar of progress and a closing table."""
     if workers < 1:
         raise SettingsError(f"--workers must be at least 1, got {workers}")
-    check(s)
+    found = check(s)
     runs = len(s.decision.policies) * s.seeds
     print(f"{s.name}: {len(s.decision.policies)} policies x {s.seeds} seeds, {workers} workers -> {folder}")
     with tqdm(total=runs * (s.training.rounds if workers == 1 else 1), unit="round" if workers == 1 else "run",
               dynamic_ncols=True) as bar:
         def watch(record: Record) -> None:
-            bar.set_postfix_str(f"{record.policy} seed {record.seed}: round {record.round + 1}, accuracy {record.accuracy:.3f}, "
-                                f"{record.elapsed:.1f} s simulated", refresh=False)
+            if np.isfinite(record.accuracy):                       # else it was not tested
+                bar.set_postfix_str(f"{record.policy} seed {record.seed}: round {record.round + 1}, accuracy "
+                                    f"{record.accuracy:.3f}, {record.elapsed:.1f} s simulated", refresh=False)
             bar.update()
 
-        summary = start(folder, workers=workers, watch=watch)
+        summary = start(folder, workers=workers, watch=watch, found=found)
     print(closing_table(summary, s))
     print(f"\ntables and pictures: {folder}/")
     return 1 if summary["advice"].any() else 0

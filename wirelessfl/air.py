@@ -96,7 +96,10 @@ def packets(h: ChannelSettings) -> Packets:
 
 
 def coherence_time(s: Scenario) -> float:
-    """Time after which the scattered waves of the fastest device correlate by one half [s]; ``inf`` where nothing moves."""
+    """Time after which the scattered waves of the fastest device correlate by one half [s]; ``inf`` where none change: nothing
+    moves, or fading is drawn once, recorded or none."""
+    if s.channel.fading in ("none", PLAYED) or s.channel.correlation == "still":
+        return float("inf")
     speed = kmh_to_si(s.channel.surroundings_kmh + (0.0 if s.cell.mobility == "still" else s.cell.fastest_kmh))
     return COHERENCE * SPEED_OF_LIGHT / (1e9 * s.cell.carrier_ghz * speed) if speed else float("inf")
 

@@ -1,6 +1,7 @@
 """From settings to values: the one place that knows names, with ``wirelessfl.air``, which knows those of the air."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -67,6 +68,7 @@ def check(s: Scenario) -> Dataset:
     """Look up every name of a scenario and load its data, so that nothing is missing when work has begun."""
     choose(PARTITIONS, s.data.partition, "data.partition")
     choose(BOUNDS, s.decision.bound, "decision.bound")
+    device(s)
     try:
         air.check(s)
         hardware(s.devices, np.random.default_rng(0), s.cell.devices)
@@ -97,10 +99,22 @@ def hardware(d: DeviceSettings, rng: np.random.Generator, devices: int) -> Hardw
     return drawn._replace(battery=np.full(devices, d.battery_j)) if d.battery_j else drawn
 
 
+def device(s: Scenario) -> torch.device:
+    """Where the scenario's networks and data are."""
+    name = s.training.device
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise SettingsError(f"training.device must be cpu, cuda or cuda:N, N from 0, got {name!r}")
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name != "cpu" and (torch.device(name).index or 0) >= there:
+        raise SettingsError(f"training.device is {name!r}, and torch {torch.__version__} sees {there} CUDA devices here: take "
+                            "cpu, or see to the driver and to torch's CUDA build")
+    return torch.device(name)
+
+
 def network(s: Scenario, found: Dataset, seed: int = 0) -> nn.Sequential:
-    """The scenario's model with initial weights of ``seed``."""
-    make = choose(MODELS, s.training.model, "training.model")
-    return models.build(lambda shape, classes: make(shape, classes, s.training.norm), found.shape, found.classes, seed)
+    """The scenario's model on its device, with initial weights of ``seed``, which are the same on every device."""
+    make, where = choose(MODELS, s.training.model, "training.model"), device(s)
+    return models.build(lambda shape, classes: make(shape, classes, s.training.norm), found.shape, found.classes, seed).to(where)
 
 
 def algorithm(s: Scenario, net: nn.Sequential, found: Dataset, seed: int = 0) -> Algorithm:

@@ -22,8 +22,10 @@ def closing_table(summary: pd.DataFrame, s: Scenario) -> str:
                      **{f"{name.replace('_', ' ')} [%]": _spread(100 * runs[name]) for name in SHARES if summary[name].any()}})
     title = (f"\nto a test accuracy of {s.training.target_accuracy:g} (mean of {s.training.smoothing} rounds), "
              f"over {s.seeds} seeds:\n")
-    blocks = (f"\na round took {1e3 * summary['round_s'].median():.3g} ms in the median, and gains last for about "
-              f"{1e3 * coherence_time(s):.3g} ms (the coherence time); in the model they last for the round")
+    lasts = coherence_time(s)
+    blocks = f"\na round took {1e3 * summary['round_s'].median():.3g} ms in the median" + (
+        f", and gains last for about {1e3 * lasts:.3g} ms (the coherence time); in the model they last for the round"
+        if np.isfinite(lasts) else "")
     early = summary[summary["advice"] != ""]
     lines = [f"{policy} seed {seed} ended early: {why}" for policy, seed, why in
              zip(early["policy"], early["seed"], early["advice"], strict=True)]

@@ -43,7 +43,7 @@ EVERY = 10          # rounds from one checkpoint to the next
 
 
 def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watch = lambda record: None,
-        every: int = EVERY, seeds: Sequence[int] | None = None) -> pd.DataFrame:
+        every: int = EVERY, seeds: Sequence[int] | None = None, found: Dataset | None = None) -> pd.DataFrame:
     """Simulate every policy and seed, and leave tables, manifest and pictures in ``folder``.
 
     Parameters
@@ -56,6 +56,8 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
         Rounds from one checkpoint to the next.
     seeds : sequence of int, optional
         Some of the scenario's seeds, instead of all; what the first one gives to all (data, calibration) is the same.
+    found : Dataset, optional
+        What :func:`check` has loaded, where the scenario was checked already.
 
     Returns
     -------
@@ -71,7 +73,7 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
     -----
     What was finished when something fails, or when it is interrupted, is written all the same, and :func:`resume` goes on.
     """
-    found, folder = check(scenario), Path(folder)
+    found, folder = check(scenario) if found is None else found, Path(folder)
     if (folder / CHECKPOINTS).exists():
         raise SettingsError(f"{folder} holds a run that was not finished: `wirelessfl resume {folder}` goes on with it, or take "
                             "another folder")
@@ -82,7 +84,8 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
     return _run(scenario, found, folder, made, workers, watch, every)
 
 
-def resume(folder: str | Path, *, workers: int = 1, watch: Watch = lambda record: None, every: int = EVERY) -> pd.DataFrame:
+def resume(folder: str | Path, *, workers: int = 1, watch: Watch = lambda record: None, every: int = EVERY,
+           found: Dataset | None = None) -> pd.DataFrame:
     """Go on with a run that was not finished; parameters as of :func:`run`.
 
     The tables are those of a run that nothing happened to, if the versions are the same; the manifest says when and with what
@@ -93,7 +96,7 @@ def resume(folder: str | Path, *, workers: int = 1, watch: Watch = lambda record
     if finished(folder):
         raise SettingsError(f"{folder} is finished: there is nothing to go on with")
     made["resumed"] = [*made.get("resumed", []), {"at": now(), "commit": commit(), "workers": workers}]
-    return _run(scenario, check(scenario), folder, made, workers, watch, every)
+    return _run(scenario, check(scenario) if found is None else found, folder, made, workers, watch, every)
 
 
 def check(scenario: Scenario) -> Dataset:

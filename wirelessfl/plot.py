@@ -52,8 +52,9 @@ def latency_accuracy(rounds: pd.DataFrame, runs: pd.DataFrame, target: float, sm
 
 
 def _smooth(run: pd.DataFrame, smoothing: int, time: np.ndarray) -> np.ndarray:
-    """Accuracy at each time, the mean of the last rounds; a run that has ended keeps its last one."""
-    return np.interp(time, run["elapsed_s"], smoothed(run["accuracy"], smoothing))
+    """Accuracy at each time, the mean of the last rounds, straight between tests; a run that has ended keeps its last one."""
+    tested = run["accuracy"].notna()
+    return np.interp(time, run["elapsed_s"][tested], smoothed(run["accuracy"], smoothing)[tested])
 
 
 def _whisker(axes: Any, row: int, times: pd.Series, colour: str) -> None:

@@ -18,7 +18,8 @@ class Record:
     Attributes
     ----------
     accuracy, test_loss : float
-        On the test data after the round, of the one model or the mean over the devices' models [1], [nat].
+        On the test data after the round, of the one model or the mean over the devices' models [1], [nat]; NaN, as
+        ``own_accuracy`` is, after a round in which no model was tested.
     own_accuracy : float
         Mean over the devices of the test accuracy on classes mixed as in their own data [1].
     train_loss : float
@@ -106,22 +107,25 @@ FEASIBLE = [status.name.lower() for status in Status if status.feasible]
 
 
 def smoothed(accuracy: pd.Series, smoothing: int) -> pd.Series:
-    """Mean over the last ``smoothing`` rounds, and over all there are before that."""
+    """Mean over what was tested in the last ``smoothing`` rounds, and over all there are before that."""
     return accuracy.rolling(smoothing, min_periods=1).mean()
 
 
 def reached(rounds: pd.DataFrame, target: float, smoothing: int) -> pd.DataFrame:
     """One row a run: simulated time, energy and round at which the smoothed accuracy first reaches the target.
 
-    Smoothed is the mean over the last ``smoothing`` rounds. A run that never reaches it has an infinite time. Also the median
-    time of a round, and how often a device was left out of one [1]; and how often, of those that took part, one was lost, later
-    than planned, or had a rate that its link did not carry [1].
+    Smoothed is the mean over what was tested in the last ``smoothing`` rounds, and the target is reached in a round that was
+    tested. Where nobody could train, the models are those of the round before, and so is their test. A run that never reaches it
+    has an infinite time. Also the median time of a round, and how often a device was left out of one [1]; and how often, of those
+    that took part, one was lost, later than planned, or had a rate that its link did not carry [1].
     """
     rows = []
     for (policy, seed), run in rounds.groupby(["policy", "seed"], sort=False):
-        smooth = smoothed(run[run["status"].isin(FEASIBLE)]["accuracy"], smoothing)
+        trained = run["status"].isin(FEASIBLE)
+        accuracy = run["accuracy"].groupby(trained.cumsum()).first().loc[1:]            # of each that trained; NaN: not tested
+        smooth = smoothed(accuracy, smoothing).where(accuracy.notna())
         there = np.flatnonzero((smooth >= target) & (np.arange(len(smooth)) >= min(smoothing, len(smooth)) - 1))
-        at = run.iloc[there[0]] if there.size else None
+        at, smooth = run[trained].iloc[there[0]] if there.size else None, smooth.dropna()
         rows.append({"policy": policy, "seed": seed, "rounds": np.inf if at is None else at["round"] + 1,
                      "time_s": np.inf if at is None else at["elapsed_s"], "energy_j": np.inf if at is None else at["spent_j"],
                      "round_s": run["latency_s"].median(),

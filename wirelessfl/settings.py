@@ -116,8 +116,13 @@ class TrainingSettings(Section):
     weight_decay: float = _key(0.0, "of both optimisers [1]", ge=0)
     flip: bool = _key(False, "mirror training images at random")
     crop: int = _key(0, "pad training images and crop them at random by so much [pixels]", ge=0)
+    precision: Literal["float32", "bfloat16"] = _key("float32", "of matrix products and convolutions in training: float32 or "
+                                                                "bfloat16; weights and what is sent are float32 in both")
+    device: str = _key("cpu", "where networks and data are: cpu, cuda or cuda:N, N from 0; draws are the same everywhere")
+    evaluate_every: int = _key(1, "rounds from one test of the models to the next; the last round is tested, too, and the target "
+                                  "counts as reached in a tested round only", ge=1)
     target_accuracy: float = _key(0.93, "test accuracy that the clock is stopped at [1]", gt=0, lt=1)
-    smoothing: int = _key(5, "rounds over which the accuracy is averaged for that", ge=1)
+    smoothing: int = _key(5, "rounds over which the accuracy is averaged for that, as far as they are tested", ge=1)
     interval: int = _key(1, "light-fedsl: client sides are averaged every so many rounds", ge=1)
     update_bits: int = _key(32, "bits of an entry of a client's update, 1 to 16; 32 is a float [bit]", ge=1, le=32)
     smashed_bits: int = _key(32, "light-fedsl: bits of an entry of the smashed data, likewise [bit]", ge=1, le=32)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from channels.links import Gains, Moment
 from learning.algorithm import Plan, State
 from learning.calibration import Calibration
-from learning.evaluate import evaluate_all
+from learning.evaluate import NOT_TESTED, Scores, evaluate_all
+from learning.precision import precision
 from learning.threads import one_thread
 from wirelessfl.config import choose
 from wirelessfl.decide import Decision, Scene, decide, transfers
@@ -132,15 +133,15 @@ def played(run: Run, now: Progress) -> tuple[Progress, Record]:
     decision = decide(w, run.measured, run.decider, scene, now.decision)
     done = happen(w, decision, scene, truth)
     state, told = train(w, now.state, decision, done)
-    with one_thread():
-        scores = evaluate_all(w.net, w.algorithm.models(state), w.data.x_test, w.data.y_test, [s.y for s in w.shards])
-    advice = decision.advice
-    if not np.isfinite(scores.loss) or (done.arrived.any() and not np.isfinite(told[0])):
-        advice = DIVERGED.format(number)
+    t, lost = w.scenario.training, bool(done.arrived.any() and not np.isfinite(told[0]))
+    last = lost or bool(decision.advice) or number + 1 >= t.rounds
+    scores = tested(w, state) if last or (number + 1) % t.evaluate_every == 0 else NOT_TESTED
+    lost = lost or (scores is not NOT_TESTED and not np.isfinite(scores.loss))
+    advice = DIVERGED.format(number) if lost else decision.advice
     latency, energy = float(done.latency.max()) if decision.who.any() else decision.lasts, float(done.energy.sum())
     after = Progress(number + 1, state, now.links.after(w.rng("fading", number + 1), latency), now.battery - done.energy,
                      (now.holds | done.arrived) & ((number + 1) % w.algorithm.interval > 0), now.elapsed + latency,
-                     now.spent + energy, decision, over=bool(advice) or number + 1 >= w.scenario.training.rounds)
+                     now.spent + energy, decision, over=last or lost)
     return after, Record(run.policy, run.seed, number, *scores, *told, latency, after.elapsed, energy, after.spent, decision.cut,
                          truth.up, w.hardware.speed, decision.plan, decision.who, done, advice)
 
@@ -156,11 +157,17 @@ def happen(w: World, decision: Decision, scene: Scene, truth: Gains) -> Fate:
                 w.scenario.decision.patience, scene.battery[who]).among(who)
 
 
+def tested(w: World, state: State) -> Scores:
+    """How good the models that serve are, in float32 whatever the precision of training."""
+    with one_thread():
+        return evaluate_all(w.net, w.algorithm.models(state), w.data.x_test, w.data.y_test, [s.y for s in w.shards])
+
+
 def train(w: World, state: State, decision: Decision, done: Fate) -> tuple[State, tuple[float, float, float]]:
     """The state after a round of those that got through; their mean loss [nat], and their bits up and down."""
     plans = [Plan(int(cut), float(ratio)) if there else None
              for cut, ratio, there in zip(decision.cut, decision.plan.ratio, done.arrived, strict=True)]
-    with one_thread():
+    with one_thread(), precision(w.scenario.training.precision, w.scenario.training.device):
         state, told = w.algorithm.step(state, w.shards, plans, w.streams())
     up, down = (sum(getattr(t, name) for t in told.traffic) for name in ("uplink_bits", "downlink_bits"))
     loss = np.array(told.loss)[done.arrived]

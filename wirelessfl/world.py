@@ -1,6 +1,6 @@
 """One seed of a scenario, and the allocation problems in it: here decibels and MHz become SI units."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -26,7 +26,7 @@ from optim.costs import round_costs
 from optim.problem import Deadline
 from optim.problem import check as check_values
 from wirelessfl import air
-from wirelessfl.build import BOUNDS, PARTITIONS, algorithm, check, cuts, hardware, network
+from wirelessfl.build import BOUNDS, PARTITIONS, algorithm, check, cuts, device, hardware, network
 from wirelessfl.config import SettingsError, choose
 from wirelessfl.population import Hardware
 from wirelessfl.settings import Scenario
@@ -38,6 +38,8 @@ class World:
 
     Attributes
     ----------
+    data : Dataset
+        As the network and the shards, on the scenario's device.
     parts : (K,) tuple of arrays
         Which training samples each device holds, as indices; ``shards`` are the samples themselves.
     air : Air
@@ -123,10 +125,17 @@ def world(s: Scenario, seed: int, found: Dataset | None = None) -> World:
     runs = algorithm(s, net, found, seeds["weights"])
     split = choose(PARTITIONS, s.data.partition, "data.partition")
     parts = tuple(split(found.y_train.numpy(), s.cell.devices, np.random.default_rng(seeds["partition"]), s))
+    found = _on(device(s), found)
     shards = tuple(Shard(found.x_train[part], found.y_train[part]) for part in map(torch.from_numpy, parts))
     links = air.air(s, np.random.default_rng(seeds["placement"]))
     has = hardware(s.devices, np.random.default_rng(seeds["speed"]), s.cell.devices)
     return World(s, found, net, runs, parts, shards, links, has, cuts(s, runs), seeds)
+
+
+def _on(where: torch.device, found: Dataset) -> Dataset:
+    """The data on a device; those that are there already are not copied."""
+    x_train, y_train, x_test, y_test = (v.to(where) for v in (found.x_train, found.y_train, found.x_test, found.y_test))
+    return replace(found, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
 
 
 def measure(w: World) -> Calibration:
@@ -135,7 +144,8 @@ def measure(w: World) -> Calibration:
     _all_at_once(w)
     with one_thread():
         return calibrate(w.algorithm, w.net, w.shards, rounds=s.decision.pilot_rounds, cuts=w.cuts, batch=s.training.batch,
-                         lr=s.training.lr, most_bias=s.decision.bias_max, seed=w.seeds["forecast"])
+                         lr=s.training.lr, most_bias=s.decision.bias_max, seed=w.seeds["forecast"],
+                         precision=s.training.precision)
 
 
 def constants(measured: Calibration, lr: float) -> bound.Constants:
