@@ -1,156 +1,176 @@
-"""What does a training step cost beside plain torch's? ``python -m benchmarks.training`` prints a table and one JSON line.
+"""What does a round of training cost beside plain loops? ``python -m benchmarks.training`` prints a table and one JSON line.
 
-Both sides take the same steps on the same kind of batches, one device, Adam fused, one thread:
+Rows, all on one thread, in the time that this process really had the processor; the sides take turns, and times are medians:
 
-- whole: a round of FedAvg, against a loop over an ``nn.Module`` with ``torch.optim.Adam``;
-- split: a round of SplitFed-V1 at a cut in the middle, against a loop over two modules with an optimiser each, which hand each
-  other the smashed data and their gradients.
-
-Ours also makes a new state and counts the traffic, once a round. All take turns; times are medians over the repeats, of the time
-that this process really had the processor, and ratios those of the medians.
+- *a round* of ours, against the plain loops of ``training_plain`` and ``training_guided``, which reach the same averaged models
+  (``tests/benchmarks/test_training.py``); five local steps, batches of 32 digits or 64 noises of CIFAR-10's size;
+- *FSL-SAGE* by the published schedule, 100 steps of alignment on 1000 kept samples every tenth round. Measured are a round
+  without one, the truth that a device's alignment needs, and its steps, of which a few tell the price of all; a round with its
+  tenth of an alignment is the sum. A second row is of a round of one pass over 5000 samples a device (CIFAR-10 on ten devices);
+- *a step* of one device, where nothing is copied or averaged (``training_step``);
+- *bfloat16* beside float32, both ours, a round of one device under SplitFed-V1;
+- *memory*: the most that two rounds of SplitFed-V1 hold, each side in a fresh process (``training_memory``);
+- *flat*: a device's share of a round, beside that of one of ten devices.
 """
 
 import argparse
-import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from time import process_time
-from typing import NamedTuple
 
-import numpy as np
 import torch
-from torch import nn
-from torch.nn.functional import cross_entropy
 
-from learning.algorithm import Plan, Shard, Streams
-from learning.algorithms.fed_avg import FedAvg
-from learning.algorithms.split_fed_v1 import SplitFedV1
-from learning.models import build, cnn, mlp, resnet18
+from benchmarks import training_cases, training_memory, training_step
+from benchmarks.training_cases import ALIGN_EVERY, ALIGN_STEPS, CASES, CIFAR, KEEP, Case, auxiliaries, network, shards, shuffled
+from benchmarks.training_guided import align as plain_align
+from benchmarks.turns import Loop, seconds
+from learning import params
+from learning.estimate import Samples, align
+from learning.models import resnet18, resnet18_cifar, smashed_shape
 from learning.optimiser import adam
+from learning.precision import precision
 from learning.threads import one_thread
-from learning.training import Training
 
-CLASSES, RATE = 10, 1e-3
-Loop = Callable[[], object]                       # a round: so many steps
-
-
-class Case(NamedTuple):
-    """A network, its input, and how much of it a round takes."""
-
-    make: Callable[..., nn.Sequential]
-    shape: tuple[int, ...]
-    batch: int
-    steps: int
-
-
-CASES = {"resnet18, batch 50": Case(resnet18, (3, 32, 32), 50, 8), "resnet18, batch 64": Case(resnet18, (3, 32, 32), 64, 8),
-         "cnn": Case(cnn, (1, 8, 8), 32, 40), "mlp": Case(mlp, (1, 28, 28), 32, 40)}
+PASS = 79                        # mini-batches of 64 in 5000 samples
+FEW, NEVER = 2, 1 << 30          # steps of an alignment that are measured; rounds to an alignment that does not come
+COUNTS = (10, 100, 1000)         # devices
+BFLOAT16 = {"bfloat16-resnet": (resnet18, 5), "bfloat16-resnet-cifar": (resnet18_cifar, 1)}
+MEMORY = {"memory-resnet": "splitfed-v1-resnet", "memory-resnet-sgd": "splitfed-v1-resnet-sgd"}
+FLAT = {"flat-cnn": "fedavg-cnn-10", "flat-mlp": "fedavg-mlp-100"}
+TARGETS = {"fedavg-mlp-100": 5.0, **{name: 2.0 for name in CASES if "cnn" in name},
+           **{name: 1.3 for name in CASES if "splitfed" in name and "resnet" in name}, "fsl-sage-resnet": 3.0,
+           **dict.fromkeys(BFLOAT16, 1.8), **dict.fromkeys(MEMORY, 2.0)}
+Scale = Callable[[Case], Case]   # what the command line asks for
 
 
 @dataclass(frozen=True)
 class Row:
-    """Processor time of a step [s], and how much more than plain torch's it is [1]."""
+    """Time [s] or memory [byte] of the other side and of ours; the ratio is how often ours goes into the other's [1]."""
 
     case: str
-    kind: str
-    plain: float
+    what: str
+    unit: str
+    other: float
     ours: float
     ratio: float
+    target: float | None
 
 
-def plain_whole(net: nn.Sequential, data: Shard, batch: int) -> Loop:
-    """A loop of the kind that people write."""
-    net = copy.deepcopy(net)
-    optimiser = torch.optim.Adam(net.parameters(), lr=RATE, fused=True)
-
-    def once() -> None:
-        for pick in torch.randperm(len(data)).split(batch):
-            loss = cross_entropy(net(data.x[pick]), data.y[pick])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            loss.item()
-
-    return once
+def row(case: str, what: str, other: float, ours: float, unit: str = "s") -> Row:
+    """A row with its ratio and target."""
+    target = TARGETS.get(case) if what.startswith(("a round", "peak")) else None
+    return Row(case, what, unit, other, ours, round(other / ours, 3), target)
 
 
-def plain_split(net: nn.Sequential, cut: int, data: Shard, batch: int) -> Loop:
-    """The same across a cut."""
-    sides = [copy.deepcopy(part) for part in (net[:cut], net[cut:])]
-    front, back = sides
-    optimisers = [torch.optim.Adam(side.parameters(), lr=RATE, fused=True) for side in sides]
-
-    def once() -> None:
-        for pick in torch.randperm(len(data)).split(batch):
-            smashed = front(data.x[pick])
-            received = smashed.detach().requires_grad_()
-            loss = cross_entropy(back(received), data.y[pick])
-            for optimiser in optimisers:
-                optimiser.zero_grad()
-            loss.backward()
-            smashed.backward(received.grad)
-            for optimiser in optimisers:
-                optimiser.step()
-            loss.item()
-
-    return once
+def beside_plain(case: Case, **schedule: int) -> tuple[float, float]:
+    """Time of a round of the plain loop and of ours [s]."""
+    data = shards(case)
+    sides = [training_cases.plain(case, shuffled(case, data), **schedule), training_cases.ours(case, data, **schedule)]
+    other, mine = seconds(sides, case.turns)
+    return other, mine
 
 
-def ours(algorithm: FedAvg | SplitFedV1, cut: int, data: Shard) -> Loop:
-    """Round after round of one device."""
-    state = algorithm.init(1)
+def aligning(case: Case) -> tuple[float, float]:
+    """A round's share of aligning all devices, plain and ours [s], told from the truth and a few steps of one."""
+    net, source = network(case), torch.Generator().manual_seed(1)
+    guide, y = auxiliaries(case, net).at(case.cut), torch.randint(10, (KEEP,), generator=source)
+    smashed = torch.randn(KEEP, *smashed_shape(net, case.cut, case.shape), generator=source).relu()
+    start, truth = params.values(guide), params.values(net)
 
-    def once() -> None:
-        nonlocal state
-        state, _ = algorithm.step(state, [data], [Plan(cut)], Streams())         # type: ignore[arg-type]
+    def plain(steps: int) -> Loop:
+        return lambda: plain_align(guide, net[case.cut:], (smashed, y), steps)
 
-    return once
+    def ours(steps: int) -> Loop:
+        return lambda: align(guide, start, net[case.cut:], truth, Samples(smashed, y), steps=steps, optimiser=adam(1e-3))
 
-
-def seconds(loops: Sequence[Loop], repeats: int) -> list[float]:
-    """Median processor time of each, taking turns [s]; the first turn does not count."""
-    times = np.empty((repeats + 1, len(loops)))
-    for turn in times:
-        for number, once in enumerate(loops):
-            start = process_time()
-            once()
-            turn[number] = process_time() - start
-    return [float(t) for t in np.median(times[1:], axis=0)]
+    times = seconds([plain(0), plain(FEW), ours(0), ours(FEW)], case.turns)
+    other, mine = (none + ALIGN_STEPS * (few - none) / FEW for none, few in (times[:2], times[2:]))
+    return case.devices * other / ALIGN_EVERY, case.devices * mine / ALIGN_EVERY
 
 
-def measure(name: str, repeats: int) -> list[Row]:
-    """One row a kind of loop."""
-    case, source = CASES[name], torch.Generator().manual_seed(0)
-    net, samples = build(case.make, case.shape, CLASSES, 0), case.batch * case.steps
-    data = Shard(torch.randn(samples, *case.shape, generator=source), torch.randint(CLASSES, (samples,), generator=source))
-    training, blocks = Training(case.batch, 0, adam(RATE), adam(RATE)), len(net)
-    cut = blocks // 2
-    times = seconds([plain_whole(net, data, case.batch), ours(FedAvg(net, training), blocks, data),
-                     plain_split(net, cut, data, case.batch), ours(SplitFedV1(net, training), cut, data)], repeats)
-    each = [t / case.steps for t in times]
-    pairs = {"whole": (each[0], each[1]), "split": (each[2], each[3])}
-    return [Row(name, kind, plain, mine, round(mine / plain, 3)) for kind, (plain, mine) in pairs.items()]
+def compared(name: str, scale: Scale) -> Iterator[Row]:
+    """A round of ours beside the plain loop's."""
+    case = scale(CASES[name])
+    if case.algorithm != "FSL-SAGE":
+        yield row(name, "a round", *beside_plain(case))
+        return
+    rest, price, whole = beside_plain(case, align_every=NEVER, align_steps=1), aligning(case), PASS / case.steps
+    yield row(name, "its round without alignment", *rest)
+    yield row(name, "its share of an alignment", *price)
+    yield row(name, "a round", rest[0] + price[0], rest[1] + price[1])
+    yield row(name, "a round of a pass over 5000 samples", whole * rest[0] + price[0], whole * rest[1] + price[1])
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """The table as a person reads it."""
-    lines = ["| network | step | plain torch [ms] | ours [ms] | ours / plain |", "|---|---|---|---|---|"]
-    for r in rows:
-        lines.append(f"| {r.case} | {r.kind} | {1e3 * r.plain:.3g} | {1e3 * r.ours:.3g} | {r.ratio:.2f} |")
-    return "\n".join(lines)
+def stepped(name: str, scale: Scale) -> Iterator[Row]:
+    """A step of one device."""
+    for kind, plain, ours in training_step.measure(scale(training_step.CASES[name])):
+        yield row(name, f"a step, {kind}", plain, ours)
+
+
+def in_bfloat16(name: str, scale: Scale) -> Iterator[Row]:
+    """A round of one device, beside the same in float32."""
+    make, steps = BFLOAT16[name]
+    case = scale(Case("SplitFed-V1", make, CIFAR, 1, 64, steps, 5, "Adam", 3))
+
+    def within(kind: str) -> Loop:
+        once = training_cases.ours(case, shards(case))
+
+        def inside() -> None:
+            with precision(kind):
+                once()
+
+        return inside
+
+    single, half = seconds([within("float32"), within("bfloat16")], case.turns)
+    yield row(name, "a round, beside float32", single, half)
+
+
+def remembered(name: str, scale: Scale) -> Iterator[Row]:
+    """Peak memory of two rounds."""
+    devices = scale(CASES[MEMORY[name]]).devices
+    plain, ours = (training_memory.fresh(MEMORY[name], side, devices) for side in ("plain", "ours"))
+    yield row(name, "peak memory of two rounds", plain, ours, "byte")
+
+
+def flat(name: str, scale: Scale) -> Iterator[Row]:
+    """A device's share of a round, beside its share with the fewest devices."""
+    cases = [scale(CASES[FLAT[name]]._replace(turns=3))._replace(devices=devices) for devices in COUNTS]
+    times = seconds([training_cases.ours(case, shards(case)) for case in cases], cases[0].turns)
+    each = [t / devices for t, devices in zip(times, COUNTS, strict=True)]
+    for devices, share in zip(COUNTS[1:], each[1:], strict=True):
+        yield row(name, f"a device's share of a round, {devices} beside {COUNTS[0]} of them", each[0], share)
+
+
+JOBS = {**dict.fromkeys(CASES, compared), **dict.fromkeys(training_step.CASES, stepped), **dict.fromkeys(BFLOAT16, in_bfloat16),
+        **dict.fromkeys(MEMORY, remembered), **dict.fromkeys(FLAT, flat)}
+
+
+def markdown(r: Row) -> str:
+    """A line of the table as a person reads it."""
+    other, ours = (f"{v / 1e6:.0f} MB" if r.unit == "byte" else f"{1e3 * v:.4g} ms" for v in (r.other, r.ours))
+    return f"| {r.case} | {r.what} | {other} | {ours} | {r.ratio:.2f} | {'' if r.target is None else r.target} |"
 
 
 def main() -> None:
     """The command line."""
-    options = argparse.ArgumentParser(description="processor time of a training step, beside plain torch's")
-    options.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
-    options.add_argument("--repeats", type=int, default=11)
+    options = argparse.ArgumentParser(description="processor time and memory of a round of training, beside plain loops")
+    options.add_argument("--cases", nargs="+", choices=JOBS, default=list(JOBS), metavar="NAME", help=", ".join(JOBS))
+    options.add_argument("--repeats", type=int, help="turns that count, for all cases")
+    options.add_argument("--quick", action="store_true", help="two devices, two steps, one turn: only to see that all runs")
     chosen = options.parse_args()
+    rows: list[Row] = []
+
+    def scale(case: Case) -> Case:
+        small = case._replace(devices=min(case.devices, 2), steps=min(case.steps, 2), turns=1) if chosen.quick else case
+        return small._replace(turns=chosen.repeats or small.turns)
+
+    print("| case | what | the other | ours | the other / ours | target |\n|---|---|---|---|---|---|", flush=True)
     with one_thread():
-        rows = [row for name in chosen.cases for row in measure(name, chosen.repeats)]
-    print(markdown(rows))
-    print(json.dumps({"benchmark": "training", "repeats": chosen.repeats, "rows": [asdict(r) for r in rows]}))
+        for name in chosen.cases:
+            for found in JOBS[name](name, scale):
+                rows.append(found)
+                print(markdown(found), flush=True)
+    print(json.dumps({"benchmark": "training", "rows": [asdict(r) for r in rows]}))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from benchmarks.training_plain import Batch, Data, Make, Round, Weights, average, resumed
+from benchmarks.training_plain import Batch, Data, Held, Make, Round, Weights, average, resumed
 
 
 def in_turns(data: Data) -> Iterator[tuple[int, int, Tensor, Tensor]]:
@@ -29,7 +29,8 @@ def serve(back: nn.Module, smashed: Tensor, y: Tensor, server: torch.optim.Optim
 
 def cse_fsl(net: nn.Sequential, cut: int, auxiliary: nn.Module, data: Data, make: Make, every: int) -> Round:
     """Devices learn from auxiliary networks, which are averaged, too; one batch in ``every`` goes up."""
-    net, guide, held, losses = copy.deepcopy(net), copy.deepcopy(auxiliary), {}, []
+    net, guide, losses = copy.deepcopy(net), copy.deepcopy(auxiliary), []
+    held: Held = {}
     front, back = net[:cut], net[cut:]
     server = make(back.parameters())
 
@@ -56,9 +57,11 @@ def cse_fsl(net: nn.Sequential, cut: int, auxiliary: nn.Module, data: Data, make
 def fsl_sage(net: nn.Sequential, cut: int, auxiliary: nn.Module, data: Data, make: Make, every: int, *, align_every: int,
              align_steps: int, keep: int) -> Round:
     """As CSE-FSL, but a device's auxiliary network is aligned with the server now and then, and else left alone."""
-    net, held, losses, rounds = copy.deepcopy(net), {}, [], iter(range(1 << 62))
+    net, losses, rounds = copy.deepcopy(net), [], iter(range(1 << 62))
+    held: Held = {}
+    kept: dict[int, Batch] = {}
     front, back = net[:cut], net[cut:]
-    server, guides, kept = make(back.parameters()), [copy.deepcopy(auxiliary) for _ in data.sizes], {}
+    server, guides = make(back.parameters()), [copy.deepcopy(auxiliary) for _ in data.sizes]
 
     def once() -> Weights:
         due = next(rounds) % align_every == 0
@@ -69,7 +72,7 @@ def fsl_sage(net: nn.Sequential, cut: int, auxiliary: nn.Module, data: Data, mak
             if step % every == 0:
                 losses.append(serve(back, smashed.detach(), y, server))
                 before = kept.get(k, (smashed[:0].detach(), y[:0]))
-                kept[k] = tuple(torch.cat(both)[-keep:] for both in zip(before, (smashed.detach(), y), strict=True))
+                kept[k] = torch.cat([before[0], smashed.detach()])[-keep:], torch.cat([before[1], y])[-keep:]
                 if step == 0 and due:
                     align(guides[k], back, kept[k], align_steps)
             optimisers[k].zero_grad()
@@ -87,7 +90,8 @@ def fsl_sage(net: nn.Sequential, cut: int, auxiliary: nn.Module, data: Data, mak
 def align(guide: nn.Module, server: nn.Module, kept: Batch, steps: int) -> list[float]:
     """Fit an auxiliary network's gradients of the kept smashed data to the server's; the losses of the steps."""
     smashed, y, losses = kept[0].clone().requires_grad_(), kept[1], []
-    (truth,) = torch.autograd.grad(cross_entropy(server(smashed), y, reduction="sum"), smashed)
+    frozen = copy.deepcopy(server)                                       # whose running statistics may move
+    (truth,) = torch.autograd.grad(cross_entropy(frozen(smashed), y, reduction="sum"), smashed)
     optimiser = torch.optim.Adam(guide.parameters(), lr=1e-3)
     for _ in range(steps):
         optimiser.zero_grad()

@@ -23,6 +23,7 @@ Weights = dict[str, Tensor]
 Round = Callable[[], Weights]
 Make = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 Batch = tuple[Tensor, Tensor]
+Held = dict[Any, dict[str, Any]]         # what the optimisers of devices hold between rounds
 
 
 class Data(Protocol):
@@ -58,7 +59,12 @@ class Shuffled:
 
 def average(states: Sequence[Weights], sizes: Sequence[int]) -> Weights:
     """Mean by share of the data."""
-    return {name: sum(size / sum(sizes) * state[name] for state, size in zip(states, sizes, strict=True)) for name in states[0]}
+    mean = copy.copy(states[0])
+    for name in mean:
+        mean[name] = torch.zeros_like(states[0][name])
+        for state, size in zip(states, sizes, strict=True):
+            mean[name] += size / sum(sizes) * state[name]
+    return mean
 
 
 def resumed(make: Make, parameters: Iterable[nn.Parameter], held: dict[str, Any] | None) -> torch.optim.Optimizer:
@@ -71,7 +77,8 @@ def resumed(make: Make, parameters: Iterable[nn.Parameter], held: dict[str, Any]
 
 def fed_avg(net: nn.Module, data: Data, make: Make) -> Round:
     """Every device trains the whole network."""
-    net, held, losses = copy.deepcopy(net), {}, []
+    net, losses = copy.deepcopy(net), []
+    held: Held = {}
 
     def once() -> Weights:
         states = []
@@ -112,7 +119,8 @@ def split_steps(front: nn.Module, back: nn.Module, batches: Iterable[Batch],
 
 def split_fed_v1(net: nn.Sequential, cut: int, data: Data, make: Make) -> Round:
     """A copy of either side for each device; both are averaged."""
-    net, held, losses = copy.deepcopy(net), {}, []
+    net, losses = copy.deepcopy(net), []
+    held: Held = {}
 
     def once() -> Weights:
         fronts, backs = ([copy.deepcopy(side) for _ in data.sizes] for side in (net[:cut], net[cut:]))
@@ -129,7 +137,8 @@ def split_fed_v1(net: nn.Sequential, cut: int, data: Data, make: Make) -> Round:
 
 def split_fed_v2(net: nn.Sequential, cut: int, data: Data, make: Make) -> Round:
     """One server side, which takes the devices one after another."""
-    net, held, losses = copy.deepcopy(net), {}, []
+    net, losses = copy.deepcopy(net), []
+    held: Held = {}
     front, back = net[:cut], net[cut:]
     server = make(back.parameters())
 

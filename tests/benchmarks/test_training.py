@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
+from torch import nn
 
 from benchmarks import training_cases
 from benchmarks.training_cases import CASES, training
@@ -16,9 +17,18 @@ from learning.models import cnn
 from learning.optimiser import adam
 
 torch.set_num_threads(1)
-SMALL = [CASES[name]._replace(make=cnn, shape=(1, 8, 8), devices=3, batch=8, steps=6, cut=2)
-         for name in ("fedavg-cnn-10", "splitfed-v1-cnn-10", "splitfed-v1-resnet", "splitfed-v2-resnet", "cse-fsl-resnet",
-                      "fsl-sage-resnet")]
+
+
+def normed(shape, classes):
+    """Batch norm on both sides of a cut behind the first block."""
+    return nn.Sequential(nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU()),
+                         nn.Sequential(nn.Flatten(), nn.Linear(144, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU()),
+                         nn.Sequential(nn.Linear(8, classes)))
+
+
+NAMES = ("fedavg-cnn-10", "splitfed-v1-cnn-10", "splitfed-v1-resnet", "splitfed-v2-resnet", "cse-fsl-resnet", "fsl-sage-resnet")
+SMALL = [CASES[name]._replace(make=make, shape=(1, 8, 8), devices=3, batch=8, steps=6, cut=cut)
+         for make, cut in ((cnn, 2), (normed, 1)) for name in NAMES]
 
 
 class Replayed:
@@ -40,7 +50,7 @@ class Replayed:
         return Streams().order(self.rounds, range(len(self.shards)))
 
 
-@pytest.mark.parametrize("case", SMALL, ids=lambda case: f"{case.algorithm}, {case.optimiser}")
+@pytest.mark.parametrize("case", SMALL, ids=lambda case: f"{case.algorithm}, {case.make.__name__}, {case.optimiser}")
 def test_the_plain_loop_and_ours_reach_the_same_averaged_model(case):
     shards, schedule = training_cases.shards(case), {}
     if case.algorithm == "FSL-SAGE":
