@@ -5,6 +5,7 @@ A run leaves a checkpoint every few rounds and begins again where its last one w
 
 import dataclasses
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ from wirelessfl.folder import (
     SUMMARY,
     commit,
     finished,
+    held,
     manifest,
     now,
     read_manifest,
@@ -67,21 +69,21 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
     Raises
     ------
     SettingsError
-        Where the folder holds a run that was not finished.
+        Where the folder holds a run that was not finished, or another process is at work in it.
 
     Notes
     -----
     What was finished when something fails, or when it is interrupted, is written all the same, and :func:`resume` goes on.
     """
     found, folder = check(scenario) if found is None else found, Path(folder)
-    if (folder / CHECKPOINTS).exists():
-        raise SettingsError(f"{folder} holds a run that was not finished: `wirelessfl resume {folder}` goes on with it, or take "
-                            "another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CALIBRATION).unlink(missing_ok=True)                 # of an older run, perhaps
-    made = manifest(scenario, workers)
-    made["seeds"] = made["seeds"] if seeds is None else list(seeds)
-    return _run(scenario, found, folder, made, workers, watch, every)
+    with held(folder, wait=False):
+        if (folder / CHECKPOINTS).exists():
+            raise SettingsError(f"{folder} holds a run that was not finished: `wirelessfl resume {folder}` goes on with it, or "
+                                "take another folder")
+        (folder / CALIBRATION).unlink(missing_ok=True)             # of an older run, perhaps
+        made = manifest(scenario, workers)
+        made["seeds"] = made["seeds"] if seeds is None else list(seeds)
+        return _run(scenario, found, folder, made, workers, watch, every)
 
 
 def resume(folder: str | Path, *, workers: int = 1, watch: Watch = lambda record: None, every: int = EVERY,
@@ -93,10 +95,11 @@ def resume(folder: str | Path, *, workers: int = 1, watch: Watch = lambda record
     """
     folder = Path(folder)
     made, scenario = read_manifest(folder)
-    if finished(folder):
-        raise SettingsError(f"{folder} is finished: there is nothing to go on with")
-    made["resumed"] = [*made.get("resumed", []), {"at": now(), "commit": commit(), "workers": workers}]
-    return _run(scenario, check(scenario) if found is None else found, folder, made, workers, watch, every)
+    with held(folder, wait=False):
+        if finished(folder):
+            raise SettingsError(f"{folder} is finished: there is nothing to go on with")
+        made["resumed"] = [*made.get("resumed", []), {"at": now(), "commit": commit(), "workers": workers}]
+        return _run(scenario, check(scenario) if found is None else found, folder, made, workers, watch, every)
 
 
 def check(scenario: Scenario) -> Dataset:
@@ -157,15 +160,15 @@ def _all(scenario: Scenario, tasks: Sequence[tuple[str, int]], measured: Calibra
         for policy, seed in tasks:
             yield _one(scenario, policy, seed, measured, folder, every, watch)
         return
-    pool = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
-    jobs = (joblib.delayed(_one)(scenario, policy, seed, measured, folder, every) for policy, seed in tasks)
+    pool, us = joblib.Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered"), os.getpid()
+    jobs = (joblib.delayed(_one)(scenario, policy, seed, measured, folder, every, parent=us) for policy, seed in tasks)
     for records in pool(jobs):
         watch(records[-1])
         yield records
 
 
 def _one(scenario: Scenario, policy: str, seed: int, measured: Calibration, folder: Path, every: int,
-         watch: Watch = lambda record: None) -> list[Record]:
+         watch: Watch = lambda record: None, parent: int | None = None) -> list[Record]:
     """The records of one run: from its checkpoint on, if there is one."""
     path, over = folder / CHECKPOINTS / f"{policy}-{seed}.pt", folder / CHECKPOINTS / f"{policy}-{seed}-over.pt"
     if over.exists():
@@ -175,6 +178,8 @@ def _one(scenario: Scenario, policy: str, seed: int, measured: Calibration, fold
     shared = {"air": ready.world.air, "trace": getattr(ready.world.air, "trace", None)}
     last, records = checkpoint.load(path, shared) if path.exists() else (None, [])
     for progress, record in rounds(ready, last):
+        if parent not in (None, os.getppid()):                     # it was killed, and somebody else may go on with the run
+            os._exit(1)
         records.append(record)
         if progress.number % every == 0 and not progress.over:
             checkpoint.save(path, (progress, records), shared)

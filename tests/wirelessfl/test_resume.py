@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ import pytest
 import torch
 
 import wirelessfl as wfl
-from wirelessfl import checkpoint
+from wirelessfl import checkpoint, experiment
 from wirelessfl.__main__ import main
 from wirelessfl.checkpoint import CheckpointError
+from wirelessfl.folder import held
 from wirelessfl.simulate import prepared, rounds
 
 SMALL = ("cell.devices=3", "training.rounds=8", "training.model=mlp", "decision.pilot_rounds=4", "seeds=2", "data.train=200",
@@ -163,6 +165,31 @@ def test_a_run_is_not_begun_over_one_that_was_not_finished(tmp_path, scenario):
         wfl.run(scenario, tmp_path, watch=stop_at("joint", 0, 2), every=1)
     with pytest.raises(ValueError, match=r"holds a run that was not finished: `wirelessfl resume"):
         wfl.run(scenario, tmp_path)
+
+
+def test_a_run_that_somebody_is_doing_is_not_begun_or_gone_on_with(tmp_path, scenario, capsys):
+    arguments = [f"--set={s}" for s in SMALL]
+    with pytest.raises(Stopped):
+        wfl.run(scenario, tmp_path, watch=stop_at("joint", 0, 2), every=1)
+    before = (tmp_path / "manifest.json").read_bytes()
+    with ThreadPoolExecutor(1) as other, held(tmp_path):
+        for command in (["run", *arguments, "--out", str(tmp_path)], ["resume", str(tmp_path)]):
+            assert other.submit(main, command).result() == 2
+            assert f"{tmp_path} is in use by process {os.getpid()} of " in capsys.readouterr().err
+    assert (tmp_path / "manifest.json").read_bytes() == before
+
+
+def test_a_worker_whose_run_was_killed_writes_nothing_more(tmp_path, scenario, monkeypatch):
+    """We are not our own child, so our parent seems to be gone."""
+    def leave(status):
+        raise Stopped
+
+    monkeypatch.setattr(os, "_exit", leave)
+    measured = wfl.measure(wfl.world(scenario, 0))
+    with pytest.raises(Stopped):
+        experiment._one(scenario, "equal", 0, measured, tmp_path, 1, parent=os.getpid())
+    assert not list(tmp_path.iterdir())
+    assert len(experiment._one(scenario, "equal", 0, measured, tmp_path, 1, parent=os.getppid())) == 8
 
 
 def test_training_that_diverges_says_when_and_what_to_try():
