@@ -1,7 +1,7 @@
 """What ``benchmarks.training`` runs: networks, devices and batches, and a round of each on either side."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -29,6 +29,9 @@ SIDES: dict[str, tuple[Any, Make]] = {                                  # an opt
     "slow SGD": (sgd(0.01), partial(torch.optim.SGD, lr=0.01)),
     "Adam": (adam(1e-3), partial(torch.optim.Adam, lr=1e-3)),
 }
+
+
+_digits = cache(digits)          # read once a process
 
 
 class Case(NamedTuple):
@@ -78,7 +81,7 @@ def shards(case: Case) -> list[Shard]:
     if case.shape != DIGITS:
         return [Shard(torch.randn(samples, *case.shape, generator=source), torch.randint(CLASSES, (samples,), generator=source))
                 for _ in range(case.devices)]
-    data = digits()
+    data = _digits()
     picks = [torch.randint(len(data.y_train), (samples,), generator=source) for _ in range(case.devices)]
     return [Shard(data.x_train[pick], data.y_train[pick]) for pick in picks]
 
