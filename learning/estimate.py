@@ -1,6 +1,6 @@
 """Auxiliary networks as values: what a device asks for the gradient of its smashed data, instead of the server."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,6 +17,8 @@ from learning.params import Params
 from learning.profile import Profile, profile
 from learning.split import PLAIN, ask, forward
 
+HELD, LOOK, PATIENCE = 5, 5, 2     # one sample in so many is held out; looked at after so many steps; so many looks without gain
+PIECE = 2**19                      # entries of smashed data that go through an auxiliary network at once
 
 @dataclass(frozen=True)
 class Auxiliaries:
@@ -59,6 +61,16 @@ class Auxiliaries:
         flops: int = self._once("alignment", cut, lambda: self._align_flops(cut))
         return flops
 
+    def aligning_flops(self, cut: int, kept: int, steps: int, until: bool) -> int:
+        """Most work that an alignment to ``kept`` samples makes the auxiliary network [FLOP].
+
+        :func:`align` does all of it. :func:`align_until` does as much at most: how many steps it is spared is known only
+        afterwards, so a clock that counts this is late rather than early.
+        """
+        held = kept // HELD if until else 0
+        looks = 1 + -(-steps // LOOK)
+        return (kept - held) * steps * self.align_flops(cut) + held * looks * 2 * sum(self.profile(cut).forward)
+
     def _once(self, what: str, cut: int, make: Callable[[], Any]) -> Any:
         """What is asked for in every round, made or counted the first time."""
         if (what, cut) not in self._known:
@@ -83,6 +95,24 @@ class Samples(NamedTuple):
         """The last ``most`` samples after some more have come in."""
         return Samples(torch.cat([self.smashed, smashed])[-most:], torch.cat([self.y, y])[-most:])
 
+    def parted(self) -> "tuple[Samples, Samples]":
+        """What an alignment is fitted to, and every ``HELD``-th sample, which it is stopped by."""
+        out = torch.arange(1, len(self.y) + 1, device=self.y.device) % HELD == 0
+        return Samples(self.smashed[~out], self.y[~out]), Samples(self.smashed[out], self.y[out])
+
+    def pieces(self, part: nn.Module) -> Iterator[slice]:
+        """Runs of samples that stay in the processor's cache together; all in one where batch norm ties them to each other."""
+        tied = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in part.modules())
+        most = len(self.y) if tied else max(1, PIECE * len(self.y) // max(1, self.smashed.numel()))
+        return (slice(start, start + most) for start in range(0, len(self.y), max(1, most)))
+
+
+class Aligned(NamedTuple):
+    """Weights of an aligned auxiliary network, and the steps that were taken."""
+
+    values: Params
+    steps: int
+
 
 def align(part: nn.Sequential, weights: Params, server: nn.Module, truth: Params, kept: Samples, *, steps: int,
           optimiser: Optimiser) -> Params:
@@ -92,15 +122,62 @@ def align(part: nn.Sequential, weights: Params, server: nn.Module, truth: Params
     ``steps`` steps on all samples. Gradients are of a sample's own loss, so that the size of a batch does not matter. Buffers
     stay as they are, on both sides.
     """
-    target = ask(server, truth, *kept) * len(kept.y)
     guide = Side(optimiser, weights, {})
-    for _ in range(steps):
-        guide.step(mismatch(part, guide.values, kept, target))
+    _descend(part, guide, kept, wanted(server, truth, kept), steps)
     return guide.values
 
 
+def align_until(part: nn.Sequential, weights: Params, server: nn.Module, truth: Params, kept: Samples, *, steps: int,
+                optimiser: Optimiser, stop: float) -> Aligned:
+    """As :func:`align`, but only as long as it does samples good that it is not fitted to.
+
+    Every ``HELD``-th sample is held out (a batch of its own, where there is batch norm), and the sum over these is looked at
+    every ``LOOK`` steps on the others. A look that finds it less than 1 - ``stop`` of what it was at the last gain, or at the
+    start, is a gain. After ``PATIENCE`` looks without one, or ``steps`` steps, the weights are those of the least sum that was
+    seen, the first ones among them. With fewer than ``HELD`` samples none is held out, and all steps are taken.
+    """
+    fit, held = kept.parted()
+    if not len(held.y):
+        return Aligned(align(part, weights, server, truth, kept, steps=steps, optimiser=optimiser), steps)
+    target, yardstick = wanted(server, truth, fit), wanted(server, truth, held)
+    guide, best, done, idle = Side(optimiser, weights, {}), weights, 0, 0
+    least = mark = distance(part, weights, held, yardstick)
+    while done < steps and idle < PATIENCE:
+        more = min(LOOK, steps - done)
+        _descend(part, guide, fit, target, more)
+        now, done = distance(part, guide.values, held, yardstick), done + more
+        if now < least:
+            least, best = now, params.combine(torch.clone, guide.values)
+        mark, idle = (now, 0) if now < (1 - stop) * mark else (mark, idle + 1)
+    return Aligned(best, done)
+
+
+def _descend(part: nn.Module, guide: Side, kept: Samples, target: Tensor, steps: int) -> None:
+    """Some steps on all samples."""
+    for _ in range(steps):
+        guide.step(mismatch(part, guide.values, kept, target))
+
+
+def wanted(server: nn.Module, truth: Params, kept: Samples) -> Tensor:
+    """The server's gradient of each sample's own loss by its smashed data, as they are (n, ...)."""
+    return torch.cat([ask(server, truth, kept.smashed[s], kept.y[s]) * len(kept.y[s]) for s in kept.pieces(server)])
+
+
+def distance(part: nn.Module, weights: Params, kept: Samples, target: Tensor) -> float:
+    """Squared distance of an auxiliary network's estimates from ``target``, summed over samples."""
+    return float(((wanted(part, weights, kept) - target) ** 2).sum())
+
+
 def mismatch(part: nn.Module, weights: Params, kept: Samples, target: Tensor) -> Params:
-    """Gradient, by the auxiliary network's parameters, of the squared distance of its estimates from ``target``."""
+    """Gradient of :func:`distance` by the auxiliary network's parameters, piece by piece."""
+    total: Params = {}
+    for s in kept.pieces(part):
+        for name, g in _mismatch(part, weights, Samples(kept.smashed[s], kept.y[s]), target[s]).items():
+            total[name] = total[name].add_(g) if name in total else g
+    return total
+
+
+def _mismatch(part: nn.Module, weights: Params, kept: Samples, target: Tensor) -> Params:
     received = kept.smashed.detach().requires_grad_().clone()              # not a leaf, or FLOPs could not be counted
     ahead = forward(part, weights, received)
     (estimate,) = torch.autograd.grad(cross_entropy(ahead.out, kept.y, reduction="sum"), received, create_graph=True)

@@ -4,6 +4,7 @@ Nair et al., "FSL-SAGE: Accelerating Federated Split Learning via Smashed Activa
 2505.23182), Algorithm 1 and the official code (seen). As CSE-FSL, but a device's auxiliary network is not trained on its loss and
 not averaged: every ``align_every`` rounds, after the round's first upload, the server recomputes the true gradients of the
 smashed data that it keeps of the device (the last ``keep`` samples), fits the auxiliary network to them, and sends it down.
+Ending the fit early, by samples that are held out of it, is ours.
 Devices go in step, in an order that is drawn for each round.
 """
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from learning import average, client, params
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
-from learning.estimate import Auxiliaries, Samples, align, guided_work
+from learning.estimate import Auxiliaries, Samples, align, align_until, guided_work
 from learning.optimiser import Moments, Optimiser, Side, adam
 from learning.params import Params
 from learning.profile import Profile
@@ -70,6 +71,9 @@ class FSLSage:
         Steps of an alignment, and its optimiser, which starts afresh each time.
     keep : int
         Samples of a device that the server keeps, at most.
+    align_stop : float
+        An alignment goes on as long as it brings held-out samples nearer by this share (``estimate.align_until``) [1]; 0 takes
+        all steps, as published.
     """
 
     net: nn.Sequential
@@ -80,6 +84,7 @@ class FSLSage:
     align_steps: int = 100
     aligner: Optimiser = ALIGNER
     keep: int = 1000
+    align_stop: float = 0.0
     interval: ClassVar[int] = 1
     prunes: ClassVar[bool] = False
 
@@ -87,6 +92,8 @@ class FSLSage:
         for name in ("every", "align_every", "align_steps", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more [batches, rounds, steps, samples], got {getattr(self, name)}")
+        if not 0 <= self.align_stop < 1:
+            raise ValueError(f"align_stop must be within [0, 1), a share of the mismatch [1], got {self.align_stop}")
 
     def cuts(self) -> range:
         return range(1, len(self.net))
@@ -139,16 +146,20 @@ class FSLSage:
 
     def _align(self, guide: Guide, server: Params) -> Guide:
         assert guide.kept is not None                    # the round's first upload has come in
-        values = align(self.auxiliaries.at(guide.cut), guide.values, self.net[guide.cut:], server, guide.kept,
-                       steps=self.align_steps, optimiser=self.aligner)
-        return replace(guide, values=values)
+        case = self.auxiliaries.at(guide.cut), guide.values, self.net[guide.cut:], server, guide.kept
+        if not self.align_stop:
+            return replace(guide, values=align(*case, steps=self.align_steps, optimiser=self.aligner))
+        found = align_until(*case, steps=self.align_steps, optimiser=self.aligner, stop=self.align_stop)
+        return replace(guide, values=found.values)
 
     def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
              upload: float = 1.0) -> Work:
-        """Alignments are spread over the rounds between them, at as many samples as the server keeps in the end."""
+        """Alignments are spread over the rounds between them, at as many samples as the server keeps in the end, and with all
+        their steps, also where ``align_stop`` may spare some: the clock never promises what may not come."""
         found = guided_work(profile, self.auxiliaries, cut, self.training.sizes(samples), self.every, download, upload,
                             learns=False)
-        aligning = self.keep * (2 * sum(profile.forward[cut:]) + self.align_steps * self.auxiliaries.align_flops(cut))
+        aligning = self.keep * 2 * sum(profile.forward[cut:])
+        aligning += self.auxiliaries.aligning_flops(cut, self.keep, self.align_steps, until=self.align_stop > 0)
         size = self.auxiliaries.profile(cut).bits
         down = found.downlink_bits
         return found._replace(server_flops=Affine(found.server_flops.fixed + aligning / self.align_every),
