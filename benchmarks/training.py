@@ -6,7 +6,8 @@ Rows, all on one thread, in the time that this process really had the processor;
   (``tests/benchmarks/test_training.py``); five local steps, batches of 32 digits or 64 noises of CIFAR-10's size;
 - *FSL-SAGE* by the published schedule, 100 steps of alignment on 1000 kept samples every tenth round. Measured are a round
   without one, the truth that a device's alignment needs, and its steps, of which a few tell the price of all; a round with its
-  tenth of an alignment is the sum. A second row is of a round of one pass over 5000 samples a device (CIFAR-10 on ten devices);
+  tenth of an alignment is the sum. A second row is of a pass over 5000 samples a device (CIFAR-10 on ten devices) a round.
+  ``--stopped N`` adds ours when held-out samples stop an alignment after N steps (how many, training on real data says);
 - *a step* of one device, where nothing is copied or averaged (``training_step``);
 - *bfloat16* beside float32, both ours, a round of one device under SplitFed-V1;
 - *memory*: the most that two rounds of SplitFed-V1 hold, each side in a fresh process (``training_memory``);
@@ -15,8 +16,9 @@ Rows, all on one thread, in the time that this process really had the processor;
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -25,9 +27,9 @@ from benchmarks.training_cases import ALIGN_EVERY, ALIGN_STEPS, CASES, CIFAR, KE
 from benchmarks.training_guided import align as plain_align
 from benchmarks.turns import Loop, seconds
 from learning import params
-from learning.estimate import Samples, align
+from learning.algorithms.fsl_sage import ALIGNER
+from learning.estimate import LOOK, Samples, align, align_until
 from learning.models import resnet18, resnet18_cifar, smashed_shape
-from learning.optimiser import adam
 from learning.precision import precision
 from learning.threads import one_thread
 
@@ -40,7 +42,19 @@ FLAT = {"flat-cnn": "fedavg-cnn-10", "flat-mlp": "fedavg-mlp-100"}
 TARGETS = {"fedavg-mlp-100": 5.0, **{name: 2.0 for name in CASES if "cnn" in name},
            **{name: 1.3 for name in CASES if "splitfed" in name and "resnet" in name}, "fsl-sage-resnet": 3.0,
            **dict.fromkeys(BFLOAT16, 1.8), **dict.fromkeys(MEMORY, 2.0)}
-Scale = Callable[[Case], Case]   # what the command line asks for
+
+
+class Asked(NamedTuple):
+    """What the command line asks for."""
+
+    quick: bool
+    repeats: int | None
+    stopped: int | None
+
+    def of(self, case: Case) -> Case:
+        """The case as it is to be run."""
+        small = case._replace(devices=min(case.devices, 2), steps=min(case.steps, 2), turns=1) if self.quick else case
+        return small._replace(turns=self.repeats or small.turns)
 
 
 @dataclass(frozen=True)
@@ -70,47 +84,54 @@ def beside_plain(case: Case, **schedule: int) -> tuple[float, float]:
     return other, mine
 
 
-def aligning(case: Case) -> tuple[float, float]:
-    """A round's share of aligning all devices, plain and ours [s], told from the truth and a few steps of one."""
+def aligning(case: Case, stopped: int | None) -> list[float]:
+    """A round's share of aligning all devices [s], told from the truth and a few steps of one: plain, ours, ours stopped."""
     net, source = network(case), torch.Generator().manual_seed(1)
     guide, y = auxiliaries(case, net).at(case.cut), torch.randint(10, (KEEP,), generator=source)
     smashed = torch.randn(KEEP, *smashed_shape(net, case.cut, case.shape), generator=source).relu()
     start, truth = params.values(guide), params.values(net)
+    given = guide, start, net[case.cut:], truth, Samples(smashed, y)
 
     def plain(steps: int) -> Loop:
         return lambda: plain_align(guide, net[case.cut:], (smashed, y), steps)
 
     def ours(steps: int) -> Loop:
-        return lambda: align(guide, start, net[case.cut:], truth, Samples(smashed, y), steps=steps, optimiser=adam(1e-3))
+        return lambda: align(*given, steps=steps, optimiser=ALIGNER)
 
-    times = seconds([plain(0), plain(FEW), ours(0), ours(FEW)], case.turns)
-    other, mine = (none + ALIGN_STEPS * (few - none) / FEW for none, few in (times[:2], times[2:]))
-    return case.devices * other / ALIGN_EVERY, case.devices * mine / ALIGN_EVERY
+    def until(steps: int) -> Loop:
+        return lambda: align_until(*given, steps=steps, optimiser=ALIGNER, stop=1e-9)
+
+    kinds = [(plain, FEW, ALIGN_STEPS), (ours, FEW, ALIGN_STEPS), *([(until, LOOK, stopped)] if stopped else [])]
+    times = seconds([of(steps) for of, few, _ in kinds for steps in (0, few)], case.turns)
+    return [case.devices * (none + steps * (some - none) / few) / ALIGN_EVERY
+            for none, some, (_, few, steps) in zip(times[::2], times[1::2], kinds, strict=True)]
 
 
-def compared(name: str, scale: Scale) -> Iterator[Row]:
+def compared(name: str, asked: Asked) -> Iterator[Row]:
     """A round of ours beside the plain loop's."""
-    case = scale(CASES[name])
+    case = asked.of(CASES[name])
     if case.algorithm != "FSL-SAGE":
         yield row(name, "a round", *beside_plain(case))
         return
-    rest, price, whole = beside_plain(case, align_every=NEVER, align_steps=1), aligning(case), PASS / case.steps
-    yield row(name, "its round without alignment", *rest)
-    yield row(name, "its share of an alignment", *price)
-    yield row(name, "a round", rest[0] + price[0], rest[1] + price[1])
-    yield row(name, "a round of a pass over 5000 samples", whole * rest[0] + price[0], whole * rest[1] + price[1])
+    other, mine = beside_plain(case, align_every=NEVER, align_steps=1)
+    yield row(name, "its round without alignment", other, mine)
+    published, *prices = aligning(case, asked.stopped)
+    for kind, price in zip(("", f", stopped after {asked.stopped} steps"), prices, strict=False):
+        yield row(name, f"its share of an alignment{kind}", published, price)
+        for what, times in (("a round", 1.0), ("a round of a pass over 5000 samples", PASS / case.steps)):
+            yield row(name, what + kind, times * other + published, times * mine + price)
 
 
-def stepped(name: str, scale: Scale) -> Iterator[Row]:
+def stepped(name: str, asked: Asked) -> Iterator[Row]:
     """A step of one device."""
-    for kind, plain, ours in training_step.measure(scale(training_step.CASES[name])):
+    for kind, plain, ours in training_step.measure(asked.of(training_step.CASES[name])):
         yield row(name, f"a step, {kind}", plain, ours)
 
 
-def in_bfloat16(name: str, scale: Scale) -> Iterator[Row]:
+def in_bfloat16(name: str, asked: Asked) -> Iterator[Row]:
     """A round of one device, beside the same in float32."""
     make, steps = BFLOAT16[name]
-    case = scale(Case("SplitFed-V1", make, CIFAR, 1, 64, steps, 5, "Adam", 3))
+    case = asked.of(Case("SplitFed-V1", make, CIFAR, 1, 64, steps, 5, "Adam", 3))
 
     def within(kind: str) -> Loop:
         once = training_cases.ours(case, shards(case))
@@ -125,16 +146,16 @@ def in_bfloat16(name: str, scale: Scale) -> Iterator[Row]:
     yield row(name, "a round, beside float32", single, half)
 
 
-def remembered(name: str, scale: Scale) -> Iterator[Row]:
+def remembered(name: str, asked: Asked) -> Iterator[Row]:
     """Peak memory of two rounds."""
-    devices = scale(CASES[MEMORY[name]]).devices
+    devices = asked.of(CASES[MEMORY[name]]).devices
     plain, ours = (training_memory.fresh(MEMORY[name], side, devices) for side in ("plain", "ours"))
     yield row(name, "peak memory of two rounds", plain, ours, "byte")
 
 
-def flat(name: str, scale: Scale) -> Iterator[Row]:
+def flat(name: str, asked: Asked) -> Iterator[Row]:
     """A device's share of a round, beside its share with the fewest devices."""
-    cases = [scale(CASES[FLAT[name]]._replace(turns=3))._replace(devices=devices) for devices in COUNTS]
+    cases = [asked.of(CASES[FLAT[name]]._replace(turns=3))._replace(devices=devices) for devices in COUNTS]
     times = seconds([training_cases.ours(case, shards(case)) for case in cases], cases[0].turns)
     each = [t / devices for t, devices in zip(times, COUNTS, strict=True)]
     for devices, share in zip(COUNTS[1:], each[1:], strict=True):
@@ -157,17 +178,15 @@ def main() -> None:
     options.add_argument("--cases", nargs="+", choices=JOBS, default=list(JOBS), metavar="NAME", help=", ".join(JOBS))
     options.add_argument("--repeats", type=int, help="turns that count, for all cases")
     options.add_argument("--quick", action="store_true", help="two devices, two steps, one turn: only to see that all runs")
+    options.add_argument("--stopped", type=int, help="steps after which held-out samples stop an alignment")
     chosen = options.parse_args()
+    asked = Asked(chosen.quick, chosen.repeats, chosen.stopped)
     rows: list[Row] = []
-
-    def scale(case: Case) -> Case:
-        small = case._replace(devices=min(case.devices, 2), steps=min(case.steps, 2), turns=1) if chosen.quick else case
-        return small._replace(turns=chosen.repeats or small.turns)
 
     print("| case | what | the other | ours | the other / ours | target |\n|---|---|---|---|---|---|", flush=True)
     with one_thread():
         for name in chosen.cases:
-            for found in JOBS[name](name, scale):
+            for found in JOBS[name](name, asked):
                 rows.append(found)
                 print(markdown(found), flush=True)
     print(json.dumps({"benchmark": "training", "rows": [asdict(r) for r in rows]}))

@@ -11,7 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.training_cases import CASES, Case, ours, plain, shards, shuffled
+from benchmarks.training_cases import CASES, ours, plain, shards, shuffled
+from benchmarks.turns import Loop
 from learning.threads import one_thread
 
 ROUNDS, KIBI = 2, 1024
@@ -25,10 +26,8 @@ def held(what: str) -> int:
     return KIBI * int(found[1])
 
 
-def peak(case: Case, side: str) -> int:
+def peak(once: Loop) -> int:
     """The most that two rounds hold beyond what was there before them [byte]."""
-    data = shards(case)
-    once = ours(case, data) if side == "ours" else plain(case, shuffled(case, data))
     Path("/proc/self/clear_refs").write_text("5")                        # forget the peak
     before = held("VmRSS")
     with one_thread():
@@ -38,7 +37,7 @@ def peak(case: Case, side: str) -> int:
 
 
 def fresh(name: str, side: str, devices: int) -> int:
-    """As :func:`peak`, in a process of its own."""
+    """As :func:`peak`, of one side of a case, in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.training_memory", side, "--case", name, "--devices", str(devices)]
     return int(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["peak"])
 
@@ -51,7 +50,9 @@ def main() -> None:
     options.add_argument("--devices", type=int, default=10)
     chosen = options.parse_args()
     case = CASES[chosen.case]._replace(devices=chosen.devices, steps=1)              # what a step leaves does not add up
-    print(json.dumps({"peak": peak(case, chosen.side)}))
+    data = shards(case)
+    once: Loop = ours(case, data) if chosen.side == "ours" else plain(case, shuffled(case, data))
+    print(json.dumps({"peak": peak(once)}))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """The two sides of ``benchmarks.training`` do the same mathematics."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from benchmarks import training_cases
-from benchmarks.training_cases import CASES, training
+from benchmarks import training, training_cases, training_memory
+from benchmarks.training_cases import CASES
 from benchmarks.training_guided import align as plain_align
 from benchmarks.turns import seconds
 from learning import params
@@ -35,7 +36,7 @@ class Replayed:
     """The batches that our algorithms draw."""
 
     def __init__(self, case, shards):
-        self.training, self.shards, self.asked, self.rounds = training(case), shards, Counter(), -1
+        self.training, self.shards, self.asked, self.rounds = training_cases.training(case), shards, Counter(), -1
 
     @property
     def sizes(self):
@@ -76,6 +77,20 @@ def test_the_plain_alignment_and_ours_reach_the_same_auxiliary_network():
     assert losses[-1] < losses[0]
     for name, value in guide.state_dict().items():
         torch.testing.assert_close(found[name], value, rtol=0, atol=1e-5)
+
+
+def test_a_row_tells_the_time_of_either_side_and_its_ratio():
+    rows = list(training.compared("fedavg-mlp-100", training.Asked(quick=True, repeats=2, stopped=None)))
+    assert [(row.case, row.what, row.unit, row.target) for row in rows] == [("fedavg-mlp-100", "a round", "s", 5.0)]
+    assert rows[0].other > 0
+    assert rows[0].ratio == pytest.approx(rows[0].other / rows[0].ours, abs=1e-3)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak is read from /proc, which is Linux's")
+@pytest.mark.parametrize("megabytes", [64, 256])
+def test_the_peak_is_what_a_round_held_at_most(megabytes):
+    found = training_memory.peak(lambda: torch.ones(megabytes, 1 << 18).sum())
+    assert 0.9 * megabytes * 2**20 < found < (megabytes + 40) * 2**20
 
 
 def test_sides_take_turns_and_the_first_turn_does_not_count():
