@@ -200,5 +200,11 @@ def test_the_coherence_time_is_a_quarter_of_a_wavelength_of_way():
     s = wfl.load_scenario(overrides=("channel.surroundings_kmh=3",))
     assert_allclose(coherence_time(s), 0.242 * 0.15 / (3 / 3.6), rtol=2e-3)
     assert coherence_time(wfl.load_scenario(overrides=("channel.surroundings_kmh=0",))) == np.inf
+
+
+@pytest.mark.parametrize("settings", [("channel.fading=none",), ("channel.correlation=still",),
+                                      ("channel.fading=trace", "channel.trace=gains.csv")])
+def test_waves_that_do_not_change_have_no_coherence_time(settings):
+    assert coherence_time(wfl.load_scenario(overrides=("cell.mobility=waypoint", *settings))) == np.inf
     moving = wfl.load_scenario(overrides=("cell.mobility=straight", "cell.fastest_kmh=30"))
     assert_allclose(coherence_time(moving), 0.242 * 0.15 / (33 / 3.6), rtol=2e-3)

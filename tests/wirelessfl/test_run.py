@@ -1,5 +1,6 @@
 import doctest
 import json
+import sys
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,9 @@ import pytest
 from matplotlib.image import imread
 
 import wirelessfl
+from wirelessfl import experiment
 from wirelessfl.__main__ import main
+from wirelessfl.build import check
 from wirelessfl.record import Record
 from wirelessfl.settings import Scenario
 
@@ -49,6 +52,28 @@ def test_tables_are_the_same_byte_for_byte_whatever_the_workers(tmp_path):
         one, two, other = ((tmp_path / name / table).read_bytes() for name in ("one", "two", "other"))
         assert one == two
         assert one != other
+
+
+@pytest.mark.parametrize(("setting", "said"), [("channel.fading=rayleigh", True), ("channel.fading=none", False)])
+def test_the_coherence_time_is_told_where_gains_change(tmp_path, capsys, setting, said):
+    assert main(["run", *SMALL, "--set=seeds=1", f"--set={setting}", "--workers=1", "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "ms in the median" in printed
+    assert ("the coherence time" in printed) == said
+    assert "inf" not in printed
+
+
+def test_a_run_is_checked_once_on_the_command_line(tmp_path, monkeypatch):
+    """And where it is resumed: data are loaded for the check, and once more for each run in its own world."""
+    asked = []
+    monkeypatch.setattr(experiment.build, "check", lambda s: asked.append(s) or check(s))
+    with monkeypatch.context() as stopping:
+        stopping.setattr(experiment, "_one", lambda *a, **k: sys.exit("stopped"))
+        with pytest.raises(SystemExit):
+            main(["run", *SMALL, "--workers=1", "--out", str(tmp_path)])
+    assert len(asked) == 1
+    assert main(["resume", str(tmp_path), "--workers=1"]) == 0
+    assert len(asked) == 2
 
 
 def test_what_was_finished_is_kept_when_something_fails(tmp_path, monkeypatch):
