@@ -2,23 +2,53 @@
 
 from collections.abc import Mapping
 
-import torch
-
 from learning.algorithm import Plans, planned
 from learning.params import Params
 from learning.split import Learnt
 
 
+class Mean:
+    """A mean that grows device by device, name by name over those that hold a value: no copy of anybody's values is kept."""
+
+    def __init__(self) -> None:
+        self._sum: Params = {}
+        self._share: dict[str, float] = {}
+
+    def add(self, values: Params, share: float) -> None:
+        """What a device holds, and its weight [1]."""
+        for name, v in values.items():
+            if name in self._sum:
+                self._sum[name].add_(v, alpha=share)
+            else:
+                self._sum[name] = share * v
+            self._share[name] = self._share.get(name, 0.0) + share
+
+    def values(self) -> Params:
+        """The mean so far; shares are scaled to those that hold a name."""
+        return {name: total / self._share[name] for name, total in self._sum.items()}
+
+
 def mean(values: Mapping[int, Params], share: Mapping[int, float]) -> Params:
     """Mean over the devices, name by name over those that hold one; ``share`` is scaled to them."""
-    return {name: _mean([(share[k], held[name]) for k, held in values.items() if name in held])
-            for name in {name: None for held in values.values() for name in held}}
+    made = Mean()
+    for k, held in values.items():
+        made.add(held, share[k])
+    return made.values()
 
 
-def learnt(each: Mapping[int, Learnt], share: Mapping[int, float]) -> Learnt:
-    """What one server model learns from several devices' batches: the means of gradients and of buffers."""
-    grads, buffers = {k: done.grads for k, done in each.items()}, {k: done.buffers for k, done in each.items()}
-    return Learnt(mean(grads, share), mean(buffers, share))
+class Lesson:
+    """What one server model learns from several devices' mini-batches: the means of gradients and of buffers."""
+
+    def __init__(self) -> None:
+        self._grads, self._buffers = Mean(), Mean()
+
+    def add(self, done: Learnt, share: float) -> None:
+        """What it learnt from one, and its weight [1]."""
+        self._grads.add(done.grads, share)
+        self._buffers.add(done.buffers, share)
+
+    def learnt(self) -> Learnt:
+        return Learnt(self._grads.values(), self._buffers.values())
 
 
 def sides(server: Params, fronts: Mapping[int, Params], share: Mapping[int, float]) -> Params:
@@ -33,7 +63,3 @@ def by_cut(values: Mapping[int, Params], plans: Plans, share: Mapping[int, float
     cuts = {k: plan.cut for k, plan in planned(plans, values)}
     return {cut: mean({k: v for k, v in values.items() if cuts[k] == cut}, share) for cut in sorted(set(cuts.values()))}
 
-
-def _mean(pairs: list[tuple[float, torch.Tensor]]) -> torch.Tensor:
-    total = sum(share for share, _ in pairs)
-    return torch.stack([share / total * value for share, value in pairs]).sum(0)

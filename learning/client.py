@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from learning import average, params
 from learning.algorithm import Affine, Draws, Link, Plan, Shard, Work
 from learning.compress import FLOAT_BITS, label_bits, quantise, scales_of, sent_bits
+from learning.crew import Team
 from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
 from learning.pruning import SCOPES, SCORES, average_kept, keep_mask, score
-from learning.split import PLAIN, Compression, crossing_bits, side_bits, split_gradient
+from learning.split import PLAIN, Compression, Learnt, crossing_bits, side_bits, split_gradient, split_gradients
 from learning.training import Training
 
 TIE = 1e-9      # weight of the magnitude beside a score: it decides between equals
@@ -96,7 +97,7 @@ class Pruning:
     def mask_by(self, weights: Params, ratio: float, known: Params, rng: torch.Generator) -> Params:
         """A mask by what is ``known``, the gradient or the values to differ from; of equal scores the larger weights are kept."""
         if not ratio:
-            return params.combine(torch.ones_like, weights)
+            return params.ones(weights)
         if self.kind == "magnitude" or (self.kind != "random" and not all(name in known for name in weights)):
             return keep_mask(weights, ratio, scope=self.scope)
         worth, size = score(self.kind, weights, grads=known, reference=known, rng=rng), score("magnitude", weights)
@@ -154,10 +155,29 @@ def visit(net: nn.Sequential, training: Training, shard: Shard, plan: Plan, draw
     """A round of one device with a server side: its own side comes down, both take a step on each batch, its own goes up."""
     link.down["model"] += size_bits(front.values)                                            # server -> device
     for x, y in training.batches(shard, draws):
-        done = split_gradient(net, {**server.values, **front.values}, plan.cut, x, y, link=link)
-        front.descend(done)
-        server.descend(done.back(plan.cut))
+        step(net, plan.cut, front, server, x, y, link)
     link.up["model"] += size_bits(front.values)                                              # device -> server
+
+
+def step(net: nn.Sequential, cut: int, front: Side, server: Side, x: Tensor, y: Tensor, link: Link) -> None:
+    """A step of both sides on a mini-batch."""
+    done = split_gradient(net, {**server.values, **front.values}, cut, x, y, link=link)
+    front.descend(done)
+    server.descend(done.back(cut))
+
+
+def served_step(net: nn.Sequential, cut: int, team: Team, server: Params, weight: Mapping[int, float],
+                compression: Compression = PLAIN, rng: torch.Generator | None = None) -> tuple[Learnt, float]:
+    """A step of devices that have one server, all alike or each alone: what it learns from them, and how much they weigh."""
+    (own,), shares = team.sides, [weight[k] for k in team.devices]
+    if len(shares) > 1:
+        each = torch.tensor(shares, dtype=team.x.dtype, device=team.x.device)
+        done, back = split_gradients(net, team.net, own.values, server, cut, team.x, team.y, each, team.link)
+    else:
+        done = split_gradient(net, {**server, **own.values}, cut, team.x, team.y, compression, rng, team.link)
+        back = done.back(cut)
+    own.descend(done)
+    return back, sum(shares)
 
 
 def moments(sides: Mapping[int, Side], before: Sequence[Moments]) -> tuple[Moments, ...]:
@@ -170,13 +190,13 @@ def upload(net: nn.Module, update: Params, mask: Params, compression: Compressio
     bits, scales = compression.update_bits, compression.scales
     floats = {name for name, _ in net.named_buffers()} if bits < FLOAT_BITS else update.keys()
     link.up["model"] += model_bits({name: mask[name] for name in mask if name in floats}) + sum(
-        sent_bits(int(m.sum()), bits, scales_of(m.shape, scales)) for name, m in mask.items() if name not in floats)
+        sent_bits(params.kept(m), bits, scales_of(m.shape, scales)) for name, m in mask.items() if name not in floats)
     return prune({name: u if name in floats else quantise(u, bits, rng, scales) for name, u in update.items()}, mask)
 
 
 def model_bits(mask: Params) -> float:
     """Size of what ``mask`` keeps of a model, in floats [bit]."""
-    return float(sum(int(m.sum()) for m in mask.values()) * FLOAT_BITS)
+    return float(sum(map(params.kept, mask.values())) * FLOAT_BITS)
 
 
 def size_bits(weights: Params) -> float:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from learning.algorithm import Draws, Link, Plans, Shard, planned
 from learning.optimiser import Side
@@ -41,6 +42,15 @@ class Team(NamedTuple):
     link: Link
 
 
+    def of(self, net: nn.Sequential) -> nn.Sequential:
+        """Another network of theirs, as :attr:`net` is the first."""
+        return twin(net, len(self.devices)) if len(self.devices) > 1 else net
+
+    def each(self, values: Tensor) -> Sequence[Tensor]:
+        """Of the data or results of all, those of each device."""
+        return values.unbind(1) if len(self.devices) > 1 else (values,)
+
+
 class Crew:
     """Devices with their sides and their accounts.
 
@@ -51,10 +61,13 @@ class Crew:
         As many of each device.
     links : (K,) sequence of Link
         Of all devices.
+    groups : sequence of tuple of int
+        Who may compute as one, as :func:`crews` says.
     """
 
-    def __init__(self, net: nn.Sequential, sides: Mapping[int, Sides], links: Sequence[Link]) -> None:
-        self._net, self._sides, self._links = net, sides, links
+    def __init__(self, net: nn.Sequential, sides: Mapping[int, Sides], links: Sequence[Link],
+                 groups: Sequence[tuple[int, ...]]) -> None:
+        self._net, self._sides, self._links, self._groups = net, sides, links, groups
         self._grouped: tuple[tuple[int, ...], ...] = ()
         self._teams: dict[tuple[int, ...], tuple[nn.Sequential, Sides]] = {}
 
@@ -66,10 +79,10 @@ class Crew:
 
     def teams(self, batches: Mapping[int, Batch]) -> Iterator[Team]:
         """Those that have a mini-batch now, as few teams as may be."""
-        alike: defaultdict[torch.Size, list[int]] = defaultdict(list)
-        for k in self._sides:
+        alike: defaultdict[object, list[int]] = defaultdict(list)
+        for number, k in ((number, k) for number, group in enumerate(self._groups) for k in group):
             if k in batches:
-                alike[batches[k][0].shape].append(k)
+                alike[number, batches[k][0].shape].append(k)
         self._group(tuple(map(tuple, alike.values())))
         for devices, (net, sides) in self._teams.items():
             if len(devices) == 1:
@@ -103,6 +116,11 @@ class Crew:
                     twin(self._net, len(team)), tuple(map(Side.joined, zip(*(self._sides[k] for k in team), strict=True))))
 
 
+def normed(net: nn.Module) -> bool:
+    """Whether samples of a mini-batch meet in the network: then no other device's may be among them."""
+    return any(isinstance(layer, _BatchNorm) for layer in net.modules())
+
+
 def share_out(told: Link, links: Sequence[Link]) -> None:
     """Enter what devices did as one in the account of each: the same traffic for all, and everybody's own loss."""
     for kind, bits in told.up.items():
@@ -116,12 +134,13 @@ def share_out(told: Link, links: Sequence[Link]) -> None:
             link.losses.append(loss)
 
 
-def crews(net: nn.Sequential, training: Training, shards: Sequence[Shard], plans: Plans,
-          devices: Iterable[int]) -> list[tuple[int, ...]]:
-    """Devices that may compute as one: of one cut, in their order; each alone where the network gains nothing by it."""
+def crews(net: nn.Sequential, training: Training, shards: Sequence[Shard], plans: Plans, devices: Iterable[int],
+          able: bool = True) -> list[tuple[int, ...]]:
+    """Devices that may compute as one, in their order: of one cut, if they are ``able``; each alone where the network gains
+    nothing by it."""
     alike: defaultdict[object, list[int]] = defaultdict(list)
     for k, plan in planned(plans, devices):
         x = shards[k].x[:training.batch]
-        alike[plan.cut if gains(net, x) else (plan.cut, k)].append(k)
+        alike[plan.cut if able and gains(net, x) else (plan.cut, k)].append(k)
     most = max(2, min(MOST, SIZE // max(1, sum(p.numel() for p in net.parameters()))))
     return [tuple(each[start:start + most]) for each in alike.values() for start in range(0, len(each), most)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from typing import Any, NamedTuple
 
 import torch
@@ -61,15 +62,17 @@ class Auxiliaries:
         flops: int = self._once("alignment", cut, lambda: self._align_flops(cut))
         return flops
 
-    def aligning_flops(self, cut: int, kept: int, steps: int, until: bool) -> int:
+    def aligning_flops(self, cut: int, kept: int, steps: int, batch: int = 0, *, until: bool = False) -> int:
         """Most work that an alignment to ``kept`` samples makes the auxiliary network [FLOP].
 
         :func:`align` does all of it. :func:`align_until` does as much at most: how many steps it is spared is known only
         afterwards, so a clock that counts this is late rather than early.
         """
         held = kept // HELD if until else 0
-        looks = 1 + -(-steps // LOOK)
-        return (kept - held) * steps * self.align_flops(cut) + held * looks * 2 * sum(self.profile(cut).forward)
+        looks, fit = 1 + -(-steps // LOOK), kept - held
+        turns = -(-fit // batch) if batch else 1
+        passing = sum(len(range(step % turns, fit, turns)) for step in range(steps))
+        return passing * self.align_flops(cut) + held * looks * 2 * sum(self.profile(cut).forward)
 
     def _once(self, what: str, cut: int, make: Callable[[], Any]) -> Any:
         """What is asked for in every round, made or counted the first time."""
@@ -95,6 +98,11 @@ class Samples(NamedTuple):
         """The last ``most`` samples after some more have come in."""
         return Samples(torch.cat([self.smashed, smashed])[-most:], torch.cat([self.y, y])[-most:])
 
+    def turns(self, batch: int) -> "list[Samples]":
+        """What the steps of an alignment take in turn: every m-th sample, for at most ``batch`` of them; all of them for 0."""
+        m = -(-len(self.y) // batch) if batch else 1
+        return [Samples(self.smashed[i::m], self.y[i::m]) for i in range(m)] if m > 1 else [self]
+
     def parted(self) -> "tuple[Samples, Samples]":
         """What an alignment is fitted to, and every ``HELD``-th sample, which it is stopped by."""
         out = torch.arange(1, len(self.y) + 1, device=self.y.device) % HELD == 0
@@ -115,20 +123,21 @@ class Aligned(NamedTuple):
 
 
 def align(part: nn.Sequential, weights: Params, server: nn.Module, truth: Params, kept: Samples, *, steps: int,
-          optimiser: Optimiser) -> Params:
+          optimiser: Optimiser, batch: int = 0) -> Params:
     """Train an auxiliary network to give the gradients that the server would.
 
     Least is the sum of squares, over the kept samples, of the difference between the two gradients of the smashed data, by
-    ``steps`` steps on all samples. Gradients are of a sample's own loss, so that the size of a batch does not matter. Buffers
-    stay as they are, on both sides.
+    ``steps`` steps on all samples, as published, or on at most ``batch`` of them in turn (batches of their own, where there is
+    batch norm). Gradients are of a sample's own loss, so that the size of a batch does not matter. Buffers stay as they are, on
+    both sides.
     """
     guide = Side(optimiser, weights, {})
-    _descend(part, guide, kept, wanted(server, truth, kept), steps)
+    _descend(part, guide, _turns(server, truth, kept, batch), steps)
     return guide.values
 
 
 def align_until(part: nn.Sequential, weights: Params, server: nn.Module, truth: Params, kept: Samples, *, steps: int,
-                optimiser: Optimiser, stop: float) -> Aligned:
+                optimiser: Optimiser, stop: float, batch: int = 0) -> Aligned:
     """As :func:`align`, but only as long as it does samples good that it is not fitted to.
 
     Every ``HELD``-th sample is held out (a batch of its own, where there is batch norm), and the sum over these is looked at
@@ -138,13 +147,13 @@ def align_until(part: nn.Sequential, weights: Params, server: nn.Module, truth: 
     """
     fit, held = kept.parted()
     if not len(held.y):
-        return Aligned(align(part, weights, server, truth, kept, steps=steps, optimiser=optimiser), steps)
-    target, yardstick = wanted(server, truth, fit), wanted(server, truth, held)
+        return Aligned(align(part, weights, server, truth, kept, steps=steps, optimiser=optimiser, batch=batch), steps)
+    turns, yardstick = _turns(server, truth, fit, batch), wanted(server, truth, held)
     guide, best, done, idle = Side(optimiser, weights, {}), weights, 0, 0
     least = mark = distance(part, weights, held, yardstick)
     while done < steps and idle < PATIENCE:
         more = min(LOOK, steps - done)
-        _descend(part, guide, fit, target, more)
+        _descend(part, guide, turns, more)
         now, done = distance(part, guide.values, held, yardstick), done + more
         if now < least:
             least, best = now, params.combine(torch.clone, guide.values)
@@ -152,10 +161,15 @@ def align_until(part: nn.Sequential, weights: Params, server: nn.Module, truth: 
     return Aligned(best, done)
 
 
-def _descend(part: nn.Module, guide: Side, kept: Samples, target: Tensor, steps: int) -> None:
-    """Some steps on all samples."""
-    for _ in range(steps):
-        guide.step(mismatch(part, guide.values, kept, target))
+def _turns(server: nn.Module, truth: Params, kept: Samples, batch: int) -> Iterator[tuple[Samples, Tensor]]:
+    """Samples of each step, and their true gradients, round and round."""
+    return cycle([(some, wanted(server, truth, some)) for some in kept.turns(batch)])
+
+
+def _descend(part: nn.Module, guide: Side, turns: Iterator[tuple[Samples, Tensor]], steps: int) -> None:
+    """The next steps."""
+    for some, target in islice(turns, steps):
+        guide.step(mismatch(part, guide.values, some, target))
 
 
 def wanted(server: nn.Module, truth: Params, kept: Samples) -> Tensor:

@@ -1,6 +1,7 @@
 """Parameters and buffers by name, and arithmetic that leaves its arguments as they were."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -31,9 +32,24 @@ def weighted_sum(params: Sequence[Params], weights: Iterable[float]) -> Params:
     return {name: torch.stack([w * p[name] for w, p in pairs]).sum(0) for name in params[0]}
 
 
+@cache
+def _one(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.ones((), dtype=dtype, device=device)
+
+
+def ones(values: Mapping[str, Tensor]) -> Params:
+    """A mask that keeps all, for next to nothing: its entries are one number in memory."""
+    return {name: _one(p.dtype, p.device).expand(p.shape) for name, p in values.items()}
+
+
 def keeps_all(mask: Tensor) -> bool:
     """Whether a mask of ones and zeros has no zero."""
-    return mask.numel() == 0 or bool(mask.amin() > 0)
+    return mask.numel() == 0 or mask.data_ptr() == _one(mask.dtype, mask.device).data_ptr() or bool(mask.amin() > 0)
+
+
+def kept(mask: Tensor) -> int:
+    """Entries that a mask of ones and zeros keeps."""
+    return mask.numel() if keeps_all(mask) else int(mask.sum())
 
 
 def squared_norm(params: Params) -> float:

@@ -42,6 +42,11 @@ class Compression:
     dropout_kind: str = "random"
     scales: str = "tensor"
 
+    @property
+    def crossing(self) -> bool:
+        """Whether what crosses the cut is made smaller."""
+        return bool(self.dropout) or min(self.smashed_bits, self.cut_bits) < FLOAT_BITS
+
     def __post_init__(self) -> None:
         for name in ("update_bits", "smashed_bits", "cut_bits"):
             if getattr(self, name) not in BITS:
@@ -140,6 +145,21 @@ def serve(part: nn.Module, values: Params, received: Tensor, y: Tensor, link: Li
     return through(ahead._replace(out=losses.sum()), received)
 
 
+def serve_all(part: nn.Module, values: Params, received: Tensor, y: Tensor, weight: Tensor, link: Link) -> Learnt:
+    """As :func:`serve` for n devices at once, smashed data (samples, n, ...), by one model without batch norm.
+
+    It learns from the mean of their losses by ``weight`` (n,), and the gradient of the smashed data is of each one's own loss.
+    """
+    received, weight = received.detach().requires_grad_(), weight / weight.sum()
+    ahead = forward(part, values, received.flatten(0, 1))
+    scores = ahead.out.unflatten(0, y.shape)
+    losses = mean_loss(scores, y)
+    link.losses.append(losses.detach())
+    link.up["labels"] += y.numel() * label_bits(scores.shape[-1])
+    served = through(ahead._replace(out=losses @ weight), received)
+    return served._replace(cut_grad=served.cut_grad / weight.view(-1, *[1] * (received.dim() - 2)))
+
+
 def ask(part: nn.Module, values: Params, received: Tensor, y: Tensor) -> Tensor:
     """The gradient of the smashed data alone, of the mean loss by a part that is not to learn from them."""
     received = received.detach().requires_grad_()
@@ -167,6 +187,21 @@ def split_gradient(net: nn.Sequential, values: Params, cut: int, x: Tensor, y: T
     arriving, bits = send(served.cut_grad, sent, compression.cut_bits, compression.scales, rng)
     link.down["gradients"] += bits                                                      # server -> device
     return served.beside(Learnt(backward(ahead, arriving), ahead.buffers))
+
+
+def split_gradients(net: nn.Sequential, own: nn.Sequential, values: Params, server: Params, cut: int, x: Tensor, y: Tensor,
+                    weight: Tensor, link: Link) -> tuple[Learnt, Learnt]:
+    """As :func:`split_gradient` for n devices at once, whose twin is ``own`` and who have one server: what each of them learns,
+    and what the server learns from all, by ``weight`` (n,)."""
+    if cut == len(net):
+        return learn(own, values, x, y, link), Learnt({}, {})
+    ahead = forward(own[:cut], values, x)
+    received, bits = send(ahead.out.detach())
+    link.up["smashed"] += bits                                                          # device -> server
+    served = serve_all(net[cut:], server, received, y, weight, link)
+    arriving, bits = send(served.cut_grad)
+    link.down["gradients"] += bits                                                      # server -> device
+    return Learnt(backward(ahead, arriving), ahead.buffers), served
 
 
 def send(v: Tensor, sent: Sent | None = None, bits: int = FLOAT_BITS, scales: str = "tensor",

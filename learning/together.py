@@ -36,7 +36,8 @@ class Together(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(samples, n, ...) to (samples, n, ...)."""
-        out = super().forward(x.flatten(1, 2) if x.dim() == 5 else x.transpose(0, 1))
+        images = x.dim() == 5
+        out = super().forward(x.flatten(1, 2).contiguous(memory_format=torch.channels_last) if images else x.transpose(0, 1))
         return out.unflatten(1, (self.copies, -1)) if out.dim() == 4 else out.transpose(0, 1)
 
 
@@ -44,8 +45,8 @@ class _Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() != 3:
             raise NotImplementedError
-        weight = self.weight.mT
-        return x @ weight if self.bias is None else torch.baddbmm(self.bias[:, None], x, weight)
+        x = x.mT                                                 # so that the gradient by the weights comes as they lie
+        return (self.weight @ x if self.bias is None else torch.baddbmm(self.bias[:, :, None], self.weight, x)).mT
 
 
 class _Conv2d(nn.Conv2d):
@@ -83,18 +84,26 @@ AS_THEY_ARE = (nn.Sequential, Residual, nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU,
                nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 
 
+_twins: "WeakKeyDictionary[nn.Module, dict[int, Together]]" = WeakKeyDictionary()
+_gains: "WeakKeyDictionary[nn.Module, dict[torch.Size, bool]]" = WeakKeyDictionary()
+
+
 def twin(net: nn.Sequential, copies: int) -> Together:
     """The network of ``copies`` devices, which is to be called with parameters and buffers of its own (copies, ...)."""
+    known = _twins.setdefault(net, {})
+    if copies not in known:
+        known[copies] = _twin(net, copies)
+    return known[copies].train(net.training)
+
+
+def _twin(net: nn.Sequential, copies: int) -> Together:
     same = {id(t): t for t in (*net.parameters(), *net.buffers())}
     made = copy.deepcopy(net, same)                                  # its tensors stand for names only
     for layer in made.modules():
         layer.__class__ = TWINS.get(type(layer), type(layer))
         if isinstance(layer, _Flatten):
             layer.copies = copies
-    return Together(OrderedDict(made.named_children()), copies).train(net.training)
-
-
-_known: "WeakKeyDictionary[nn.Module, dict[torch.Size, bool]]" = WeakKeyDictionary()
+    return Together(OrderedDict(made.named_children()), copies)
 
 
 def gains(net: nn.Sequential, x: Tensor) -> bool:
@@ -103,10 +112,15 @@ def gains(net: nn.Sequential, x: Tensor) -> bool:
     All of its layers must be known here, and its convolutions small: on a processor, one convolution of many groups is
     slower than as many convolutions once each of them has enough to do.
     """
-    known = _known.setdefault(net, {})
+    known = _gains.setdefault(net, {})
     if x.shape not in known:
-        known[x.shape] = all(map(_can, net.modules())) and _pays(net, x)
+        known[x.shape] = can(net) and _pays(net, x)
     return known[x.shape]
+
+
+def can(net: nn.Module) -> bool:
+    """Whether all of its layers are known here."""
+    return all(map(_can, net.modules()))
 
 
 def _can(layer: nn.Module) -> bool:

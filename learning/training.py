@@ -62,7 +62,7 @@ class Training:
         for _ in self.sizes(len(shard)):
             order = order or list(torch.randperm(len(shard), generator=draws.batches).split(self.batch))
             pick = order.pop(0)
-            yield self.augment(shard.x[pick], draws.augmentation), shard.y[pick]
+            yield self.augment(shard.x.index_select(0, pick), draws.augmentation), shard.y.index_select(0, pick)
 
     def abreast(self, shards: Sequence[Shard], draws: Mapping[int, Draws]) -> Iterator[dict[int, Batch]]:
         """Mini-batches of devices that do not wait for each other: the first ones of all, the second ones, ..."""

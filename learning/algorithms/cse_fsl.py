@@ -15,11 +15,13 @@ from torch import nn
 
 from learning import average, client, params
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
+from learning.crew import Crew, crews
 from learning.estimate import Auxiliaries, guided_work
 from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
 from learning.split import Learnt, backward, forward, send, serve
+from learning.together import can
 from learning.training import DEFAULT, Training
 
 
@@ -87,18 +89,24 @@ class CSEFSL:
             links[k].down["model"] += client.size_bits(front)                                # server -> device
             links[k].down["auxiliary"] += client.size_bits(guide)
         draws, done = {k: streams.draws(state.round, k) for k in streams.order(state.round, list(share))}, dict.fromkeys(share, 0)
+        cuts = dict(planned(plans, share))
+        able = all(can(self.auxiliaries.at(plan.cut)) for _, plan in planned(plans, share))
+        crew = Crew(self.net, {k: (fronts[k], guides[k]) for k in draws}, links,
+                    crews(self.net, self.training, shards, plans, draws, able))
         for batches, _ in self.training.in_step(shards, draws, share):
-            for k, plan in planned(plans, batches):
-                (x, y), cut = batches[k], plan.cut
-                ahead = forward(self.net[:cut], fronts[k].values, x)
-                if done[k] % self.every == 0:
-                    received, bits = send(ahead.out.detach())
-                    links[k].up["smashed"] += bits                                           # device -> server
-                    server.descend(serve(self.net[cut:], server.values, received, y, links[k]))
-                local = serve(self.auxiliaries.at(cut), guides[k].values, ahead.out, y)
-                fronts[k].descend(Learnt(backward(ahead, local.cut_grad), ahead.buffers))
-                guides[k].descend(local)
-                done[k] += 1
+            for team in crew.teams(batches):
+                (own, asked), cut = team.sides, cuts[team.devices[0]].cut
+                ahead = forward(team.net[:cut], own.values, team.x)
+                for k, smashed, y in zip(team.devices, team.each(ahead.out.detach()), team.each(team.y), strict=True):
+                    if done[k] % self.every == 0:
+                        received, bits = send(smashed)
+                        links[k].up["smashed"] += bits                                       # device -> server
+                        server.descend(serve(self.net[cut:], server.values, received, y, links[k]))
+                    done[k] += 1
+                local = serve(team.of(self.auxiliaries.at(cut)), asked.values, ahead.out, team.y)
+                own.descend(Learnt(backward(ahead, local.cut_grad), ahead.buffers))
+                asked.descend(local)
+        crew.part()
         for k in share:
             links[k].up["model"] += client.size_bits(fronts[k].values)                       # device -> server
             links[k].up["auxiliary"] += client.size_bits(guides[k].values)

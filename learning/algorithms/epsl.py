@@ -94,7 +94,10 @@ class EPSL:
             slope[:self._first(len(slope))] = 0                              # goes back once for all devices, below
             alone[k] = through(inner, smashed[k], slope)
         arriving = {k: done.cut_grad for k, done in alone.items()}
-        learnt = average.learnt({k: done.beside(ends[k]) for k, done in alone.items()}, share)
+        lesson = average.Lesson()
+        for k, done in alone.items():
+            lesson.add(done.beside(ends[k]), share[k])
+        learnt = lesson.learnt()
         if self.share:
             shared, grads = self._aggregate(body, server, smashed, ends, share)
             arriving = {k: torch.cat([shared[:(m := self._first(len(g)))], g[m:]]) for k, g in arriving.items()}

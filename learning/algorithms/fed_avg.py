@@ -74,7 +74,7 @@ class FedAvg:
                 begin[k], kept[k] = client.prune(state.model, mask), Kept(plan.ratio, mask)
                 sides[k] = Side(self.training.client, begin[k], state.moments[k], mask)
                 links[k].down["model"] += client.model_bits(mask)                                    # server -> device
-            for team in Crew(self.net, {k: (sides[k],) for k in devices}, links).round(self.training, shards, draws):
+            for team in Crew(self.net, {k: (sides[k],) for k in devices}, links, [devices]).round(self.training, shards, draws):
                 (own,) = team.sides
                 own.descend(learn(team.net, own.values, team.x, team.y, team.link))
             for k in devices:

@@ -4,8 +4,8 @@ Nair et al., "FSL-SAGE: Accelerating Federated Split Learning via Smashed Activa
 2505.23182), Algorithm 1 and the official code (seen). As CSE-FSL, but a device's auxiliary network is not trained on its loss and
 not averaged: every ``align_every`` rounds, after the round's first upload, the server recomputes the true gradients of the
 smashed data that it keeps of the device (the last ``keep`` samples), fits the auxiliary network to them, and sends it down.
-Ending the fit early, by samples that are held out of it, is ours.
-Devices go in step, in an order that is drawn for each round.
+Devices go in step, in an order that is drawn for each round. Steps of the fit on a part of the samples, and its end before the
+last step, are ours.
 """
 
 from collections.abc import Sequence
@@ -71,6 +71,8 @@ class FSLSage:
         Steps of an alignment, and its optimiser, which starts afresh each time.
     keep : int
         Samples of a device that the server keeps, at most.
+    align_batch : int
+        Samples of a step of an alignment, at most; 0 takes all that are kept, as published.
     align_stop : float
         An alignment goes on as long as it brings held-out samples nearer by this share (``estimate.align_until``) [1]; 0 takes
         all steps, as published.
@@ -84,6 +86,7 @@ class FSLSage:
     align_steps: int = 100
     aligner: Optimiser = ALIGNER
     keep: int = 1000
+    align_batch: int = 0
     align_stop: float = 0.0
     interval: ClassVar[int] = 1
     prunes: ClassVar[bool] = False
@@ -92,6 +95,8 @@ class FSLSage:
         for name in ("every", "align_every", "align_steps", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more [batches, rounds, steps, samples], got {getattr(self, name)}")
+        if self.align_batch < 0:
+            raise ValueError(f"align_batch must be 1 or more, or 0 for all that are kept [samples], got {self.align_batch}")
         if not 0 <= self.align_stop < 1:
             raise ValueError(f"align_stop must be within [0, 1), a share of the mismatch [1], got {self.align_stop}")
 
@@ -147,10 +152,10 @@ class FSLSage:
     def _align(self, guide: Guide, server: Params) -> Guide:
         assert guide.kept is not None                    # the round's first upload has come in
         case = self.auxiliaries.at(guide.cut), guide.values, self.net[guide.cut:], server, guide.kept
+        common = {"steps": self.align_steps, "optimiser": self.aligner, "batch": self.align_batch}
         if not self.align_stop:
-            return replace(guide, values=align(*case, steps=self.align_steps, optimiser=self.aligner))
-        found = align_until(*case, steps=self.align_steps, optimiser=self.aligner, stop=self.align_stop)
-        return replace(guide, values=found.values)
+            return replace(guide, values=align(*case, **common))
+        return replace(guide, values=align_until(*case, **common, stop=self.align_stop).values)
 
     def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
              upload: float = 1.0) -> Work:
@@ -159,7 +164,7 @@ class FSLSage:
         found = guided_work(profile, self.auxiliaries, cut, self.training.sizes(samples), self.every, download, upload,
                             learns=False)
         aligning = self.keep * 2 * sum(profile.forward[cut:])
-        aligning += self.auxiliaries.aligning_flops(cut, self.keep, self.align_steps, until=self.align_stop > 0)
+        aligning += self.auxiliaries.aligning_flops(cut, self.keep, self.align_steps, self.align_batch, until=self.align_stop > 0)
         size = self.auxiliaries.profile(cut).bits
         down = found.downlink_bits
         return found._replace(server_flops=Affine(found.server_flops.fixed + aligning / self.align_every),

@@ -22,10 +22,11 @@ from torch import nn
 from learning import average, client, params
 from learning.algorithm import Draws, Link, Plan, Plans, Round, Shard, Streams, Work, planned, taking_part
 from learning.client import BY_MAGNITUDE, Kept, Pruning, Trace
+from learning.crew import Crew, crews, normed
 from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
-from learning.split import PLAIN, Compression, split_gradient
+from learning.split import PLAIN, Compression
 from learning.training import DEFAULT, Training
 
 
@@ -97,14 +98,17 @@ class LightFedSL:
         held = {k: self._fetch(state, k, plan, draws[k].compression, links[k]) for k, plan in planned(plans, share)}
         fronts = {k: Side(self.training.client, h.values, state.client[k], h.mask) for k, h in held.items()}
         server = Side(self.training.server, state.model, state.server)
+        able = not (self.compression.crossing or normed(self.net))
+        groups = crews(self.net, self.training, shards, plans, share, able)
+        crew = Crew(self.net, {k: (front,) for k, front in fronts.items()}, links, groups)
         for batches, weight in self.training.in_step(shards, draws, share):
-            backs = {}
-            for k, (x, y) in batches.items():
-                cut, values = held[k].plan.cut, {**server.values, **fronts[k].values}
-                done = split_gradient(self.net, values, cut, x, y, self.compression, draws[k].compression, links[k])
-                fronts[k].descend(done)
-                backs[k] = done.back(cut)
-            server.descend(average.learnt(backs, weight))
+            lesson = average.Lesson()
+            for team in crew.teams(batches):
+                first = team.devices[0]
+                lesson.add(*client.served_step(self.net, held[first].plan.cut, team, server.values, weight, self.compression,
+                                               draws[first].compression))
+            server.descend(lesson.learnt())
+        crew.part()
         held = {k: replace(h, values=fronts[k].values) for k, h in held.items()}
         after = replace(state, model=server.values, client=client.moments(fronts, state.client), server=server.moments,
                         round=state.round + 1, held=tuple(held.get(k, h) for k, h in enumerate(state.held)))
@@ -135,7 +139,7 @@ class LightFedSL:
             update = params.combine(torch.sub, h.values, client.prune(params.front(state.base, h.plan.cut), h.mask))
             update = client.upload(self.net, update, h.mask, self.compression, draws[k].compression, links[k])
             updates[k] = {**served, **update}                                                # device -> server
-            kept[k] = Kept(h.plan.ratio, {**params.combine(torch.ones_like, split), **h.mask})
+            kept[k] = Kept(h.plan.ratio, {**params.ones(split), **h.mask})
         merged = self.pruning.merge(split, updates, kept, share)
         model = {**state.model, **merged}
         own = {k: Kept(h.plan.ratio, h.mask) for k, h in held.items()}

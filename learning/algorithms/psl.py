@@ -13,10 +13,11 @@ from torch import nn
 
 from learning import average, client, params
 from learning.algorithm import Link, Plans, Round, Shard, Streams, Work, planned, taking_part
+from learning.crew import Crew, crews, normed
 from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
-from learning.split import PLAIN, split_gradient
+from learning.split import PLAIN
 from learning.training import DEFAULT, Training
 
 
@@ -64,14 +65,14 @@ class PSL:
         server = Side(self.training.server, state.model, state.server)
         fronts = {k: Side(self.training.client, client.fetch(state.model, state.local[k], plan.cut, links[k]), state.client[k])
                   for k, plan in planned(plans, share)}
+        groups, cuts = crews(self.net, self.training, shards, plans, share, not normed(self.net)), dict(planned(plans, share))
+        crew = Crew(self.net, {k: (front,) for k, front in fronts.items()}, links, groups)
         for batches, weight in self.training.in_step(shards, {k: streams.draws(state.round, k) for k in share}, share):
-            backs = {}
-            for k, plan in planned(plans, batches):
-                values = {**fronts[k].values, **params.back(server.values, plan.cut)}
-                done = split_gradient(self.net, values, plan.cut, *batches[k], link=links[k])
-                fronts[k].descend(done)
-                backs[k] = done.back(plan.cut)
-            server.descend(average.learnt(backs, weight))
+            lesson = average.Lesson()
+            for team in crew.teams(batches):
+                lesson.add(*client.served_step(self.net, cuts[team.devices[0]].cut, team, server.values, weight))
+            server.descend(lesson.learnt())
+        crew.part()
         local = tuple(fronts[k].values if k in fronts else held for k, held in enumerate(state.local))
         of_client = client.moments(fronts, state.client)
         return PSLState(server.values, local, of_client, server.moments, state.round + 1), Round.of(links)

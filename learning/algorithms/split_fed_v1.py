@@ -14,6 +14,7 @@ from torch import nn
 
 from learning import average, client, params
 from learning.algorithm import Link, Plans, Round, Shard, Streams, Work, planned, taking_part
+from learning.crew import Crew, crews
 from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
@@ -52,15 +53,22 @@ class SplitFedV1:
     def step(self, state: SplitFedV1State, shards: Sequence[Shard], plans: Plans,
              streams: Streams) -> tuple[SplitFedV1State, Round]:
         share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
-        fronts, servers = {}, {}
-        for k, plan in planned(plans, share):
-            fronts[k] = Side(self.training.client, params.front(state.model, plan.cut), state.client[k])
-            servers[k] = Side(self.training.server, state.model, state.server[k])                   # a copy of the server's side
-            client.visit(self.net, self.training, shards[k], plan, streams.draws(state.round, k), fronts[k], servers[k], links[k])
-        ends = {k: {**servers[k].values, **front.values} for k, front in fronts.items()}
-        model = {**state.model, **average.mean(ends, share)}
-        of_client, of_server = client.moments(fronts, state.client), client.moments(servers, state.server)
-        return SplitFedV1State(model, of_client, of_server, state.round + 1), Round.of(links)
+        of_client, of_server, mean = list(state.client), list(state.server), average.Mean()
+        for devices in crews(self.net, self.training, shards, plans, share):
+            draws, sides = {k: streams.draws(state.round, k) for k in devices}, {}
+            for k, plan in planned(plans, devices):
+                front, copy = params.front(state.model, plan.cut), params.back(state.model, plan.cut)
+                sides[k] = Side(self.training.client, front, of_client[k]), Side(self.training.server, copy, of_server[k])
+                links[k].down["model"] += client.size_bits(front)                            # server -> device
+                links[k].up["model"] += client.size_bits(front)                              # device -> server, in the end
+            for team in Crew(self.net, sides, links, [devices]).round(self.training, shards, draws):
+                own, copied = team.sides
+                client.step(team.net, plan.cut, own, copied, team.x, team.y, team.link)
+            for k, (own, copied) in sides.items():
+                mean.add({**own.values, **copied.values}, share[k])
+                of_client[k], of_server[k] = own.moments, copied.moments
+        model = {**state.model, **mean.values()}
+        return SplitFedV1State(model, tuple(of_client), tuple(of_server), state.round + 1), Round.of(links)
 
     def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
              upload: float = 1.0) -> Work:

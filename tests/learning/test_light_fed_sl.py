@@ -121,7 +121,7 @@ def test_each_compression_does_something(rng, settings):
     end, other = (run(LightFedSL(net, plain(), compression=c), data, plans(1, 1), 1)[-1].model
                   for c in (PLAIN, Compression(**settings)))
     assert not torch.equal(end["0.0.weight"], other["0.0.weight"])
-    server = torch.equal(end["1.1.weight"], other["1.1.weight"])
+    server = torch.allclose(end["1.1.weight"], other["1.1.weight"], rtol=1e-12)
     assert server == (settings.keys() <= {"cut_bits", "update_bits"})            # what comes down or at the end is too late
 
 
@@ -142,7 +142,7 @@ def test_another_compression_leaves_the_batches_alone(rng):
         algorithm = LightFedSL(network(), plain(batch=5, steps=3), compression=compression)
         ends.append(algorithm.step(algorithm.init(2), data, plans(3, 3), streams))
     for one, other in pairwise(ends):
-        assert one[1].loss == other[1].loss
+        assert one[1].loss == pytest.approx(other[1].loss, rel=1e-12)
         assert not torch.equal(one[0].model["1.1.weight"], other[0].model["1.1.weight"])
 
 
