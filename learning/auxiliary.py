@@ -64,8 +64,8 @@ def make(kind: str, net: nn.Sequential, cut: int, shape: Sequence[int], classes:
     with torch.random.fork_rng(devices=[]):          # new layers draw weights, which are drawn again from the seed
         made = copy.deepcopy(part(net, cut, len(net))) if kind == "full" else _smaller(kind, net, cut, shape, classes)
     if seed is not None:
-        initialise(made, seed)
-    return made.to(next(net.parameters()).dtype).train(net.training)
+        initialise(made.cpu(), seed)
+    return made.to(next(net.parameters())).train(net.training)
 
 
 def first_stage(net: nn.Sequential, cut: int, shape: Sequence[int]) -> int:
@@ -136,7 +136,7 @@ def _fitted(body: nn.Sequential, arriving: Shape) -> nn.Sequential:
     layers = [layer for layer in body.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     hooks = [layer.register_forward_pre_hook(_fit) for layer in layers]
     with torch.no_grad():
-        body.eval()(torch.zeros(1, *arriving, dtype=next(body.parameters()).dtype))
+        body.eval()(next(body.parameters()).new_zeros(1, *arriving))
     for hook in hooks:
         hook.remove()
     return body

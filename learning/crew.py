@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from learning.algorithm import Draws, Link, Plans, Shard, planned
-from learning.optimiser import Side
+from learning.optimiser import Side, join
+from learning.params import Params
 from learning.together import gains, twin
 from learning.training import Batch, Training
 
@@ -46,6 +47,10 @@ class Team(NamedTuple):
         """Another network of theirs, as :attr:`net` is the first."""
         return twin(net, len(self.devices)) if len(self.devices) > 1 else net
 
+    def joined(self, values: Sequence[Params]) -> Params:
+        """Values that devices hold, in their order, as :meth:`of` takes them."""
+        return join(values) if len(values) > 1 else values[0]
+
     def each(self, values: Tensor) -> Sequence[Tensor]:
         """Of the data or results of all, those of each device."""
         return values.unbind(1) if len(self.devices) > 1 else (values,)
@@ -67,7 +72,8 @@ class Crew:
 
     def __init__(self, net: nn.Sequential, sides: Mapping[int, Sides], links: Sequence[Link],
                  groups: Sequence[tuple[int, ...]]) -> None:
-        self._net, self._sides, self._links, self._groups = net, sides, links, groups
+        self._net, self._sides, self._links = net, sides, links
+        self._group_of = {k: number for number, group in enumerate(groups) for k in group}
         self._grouped: tuple[tuple[int, ...], ...] = ()
         self._teams: dict[tuple[int, ...], tuple[nn.Sequential, Sides]] = {}
 
@@ -77,12 +83,12 @@ class Crew:
             yield from self.teams(batches)
         self.part()
 
-    def teams(self, batches: Mapping[int, Batch]) -> Iterator[Team]:
-        """Those that have a mini-batch now, as few teams as may be."""
+    def teams(self, batches: Mapping[int, Batch], alone: bool = False) -> Iterator[Team]:
+        """Those that have a mini-batch now, as few teams as may be; or each ``alone``, in their order."""
         alike: defaultdict[object, list[int]] = defaultdict(list)
-        for number, k in ((number, k) for number, group in enumerate(self._groups) for k in group):
+        for k in self._sides:
             if k in batches:
-                alike[number, batches[k][0].shape].append(k)
+                alike[k if alone else (self._group_of[k], batches[k][0].shape)].append(k)
         self._group(tuple(map(tuple, alike.values())))
         for devices, (net, sides) in self._teams.items():
             if len(devices) == 1:

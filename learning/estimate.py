@@ -81,8 +81,8 @@ class Auxiliaries:
         return self._known[what, cut]
 
     def _align_flops(self, cut: int) -> int:
-        smashed = torch.zeros(1, *smashed_shape(self.net, cut, self.shape), dtype=next(self.net.parameters()).dtype)
-        part, weights, one = self.at(cut), self.start(cut), Samples(smashed, torch.zeros(1, dtype=torch.long))
+        smashed = next(self.net.parameters()).new_zeros(1, *smashed_shape(self.net, cut, self.shape))
+        part, weights, one = self.at(cut), self.start(cut), Samples(smashed, smashed.new_zeros(1, dtype=torch.long))
         with FlopCounterMode(display=False) as counted:
             mismatch(part, weights, one, torch.zeros_like(smashed))
         return counted.get_total_flops()

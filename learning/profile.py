@@ -69,7 +69,7 @@ def profile(model: nn.Sequential, shape: Sequence[int], classes: int, received: 
     With ``received``, the sample is smashed data, of which the gradient is needed too: so are the server side and
     auxiliary networks counted, with the ``shape`` that ``learning.models.smashed_shape`` tells. Otherwise it is data.
     """
-    model = copy.deepcopy(model).eval()
+    model = copy.deepcopy(model).cpu().eval()
     dtype = next((p.dtype for p in model.parameters()), None)
     x, rows = torch.zeros(1, *shape, dtype=dtype), []
     for number, block in enumerate(model):

@@ -36,6 +36,8 @@ class Together(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(samples, n, ...) to (samples, n, ...)."""
+        if x.dim() not in (3, 5):
+            raise NotImplementedError("only features and images have a twin's layout")
         images = x.dim() == 5
         out = super().forward(x.flatten(1, 2).contiguous(memory_format=torch.channels_last) if images else x.transpose(0, 1))
         return out.unflatten(1, (self.copies, -1)) if out.dim() == 4 else out.transpose(0, 1)
@@ -44,7 +46,7 @@ class Together(nn.Sequential):
 class _Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() != 3:
-            raise NotImplementedError
+            raise NotImplementedError("only features have a twin's product")
         x = x.mT                                                 # so that the gradient by the weights comes as they lie
         return (self.weight @ x if self.bias is None else torch.baddbmm(self.bias[:, :, None], self.weight, x)).mT
 

@@ -61,7 +61,7 @@ class Training:
         order: list[Tensor] = []
         for _ in self.sizes(len(shard)):
             order = order or list(torch.randperm(len(shard), generator=draws.batches).split(self.batch))
-            pick = order.pop(0)
+            pick = order.pop(0).to(shard.x.device)
             yield self.augment(shard.x.index_select(0, pick), draws.augmentation), shard.y.index_select(0, pick)
 
     def abreast(self, shards: Sequence[Shard], draws: Mapping[int, Draws]) -> Iterator[dict[int, Batch]]:

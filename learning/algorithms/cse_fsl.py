@@ -22,7 +22,7 @@ from learning.params import Params
 from learning.profile import Profile
 from learning.split import Learnt, backward, forward, send, serve
 from learning.together import can
-from learning.training import DEFAULT, Training
+from learning.training import DEFAULT, Batch, Training
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ class CSEFSL:
         crew = Crew(self.net, {k: (fronts[k], guides[k]) for k in draws}, links,
                     crews(self.net, self.training, shards, plans, draws, able))
         for batches, _ in self.training.in_step(shards, draws, share):
+            arrived: dict[int, Batch] = {}
             for team in crew.teams(batches):
                 (own, asked), cut = team.sides, cuts[team.devices[0]].cut
                 ahead = forward(team.net[:cut], own.values, team.x)
@@ -101,11 +102,13 @@ class CSEFSL:
                     if done[k] % self.every == 0:
                         received, bits = send(smashed)
                         links[k].up["smashed"] += bits                                       # device -> server
-                        server.descend(serve(self.net[cut:], server.values, received, y, links[k]))
+                        arrived[k] = received, y
                     done[k] += 1
                 local = serve(team.of(self.auxiliaries.at(cut)), asked.values, ahead.out, team.y)
                 own.descend(Learnt(backward(ahead, local.cut_grad), ahead.buffers))
                 asked.descend(local)
+            for k in (k for k in draws if k in arrived):
+                server.descend(serve(self.net[cuts[k].cut:], server.values, *arrived[k], links[k]))
         crew.part()
         for k in share:
             links[k].up["model"] += client.size_bits(fronts[k].values)                       # device -> server

@@ -10,18 +10,20 @@ last step, are ours.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from learning import average, client, params
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
+from learning.crew import Crew, crews
 from learning.estimate import Auxiliaries, Samples, align, align_until, guided_work
 from learning.optimiser import Moments, Optimiser, Side, adam
 from learning.params import Params
 from learning.profile import Profile
 from learning.split import Learnt, ask, backward, forward, send, serve
-from learning.training import DEFAULT, Training
+from learning.together import can
+from learning.training import DEFAULT, Batch, Training
 
 ALIGNER = adam(1e-3)
 
@@ -111,32 +113,46 @@ class FSLSage:
 
     def step(self, state: FSLSageState, shards: Sequence[Shard], plans: Plans, streams: Streams) -> tuple[FSLSageState, Round]:
         share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
-        server, fronts, guides = Side(self.training.server, state.model, state.server), {}, list(state.guides)
+        server, fronts, guides = Side(self.training.server, state.model, state.server), {}, dict[int, Guide]()
         for k, plan in planned(plans, share):
             fronts[k] = Side(self.training.client, params.front(state.model, plan.cut), state.client[k])
             guides[k] = self._guide(state.guides[k], plan.cut)
             links[k].down["model"] += client.size_bits(fronts[k].values)                     # server -> device
         draws, done = {k: streams.draws(state.round, k) for k in streams.order(state.round, list(share))}, dict.fromkeys(share, 0)
+        able = all(can(self.auxiliaries.at(guide.cut)) for guide in guides.values())
+        crew = Crew(self.net, {k: (fronts[k],) for k in draws}, links, crews(self.net, self.training, shards, plans, draws, able))
+
+        def take(k: int, smashed: Tensor, y: Tensor) -> None:
+            server.descend(serve(self.net[guides[k].cut:], server.values, smashed, y, links[k]))
+            guides[k] = self._keep(guides[k], smashed, y)
+
         for batches, _ in self.training.in_step(shards, draws, share):
-            for k, plan in planned(plans, batches):
-                (x, y), cut, guide = batches[k], plan.cut, guides[k] or self._guide(None, plan.cut)
-                ahead = forward(self.net[:cut], fronts[k].values, x)
-                if done[k] % self.every == 0:
-                    due, (received, bits) = done[k] == 0 and self._due(state, guide), send(ahead.out.detach())
-                    links[k].up["smashed"] += bits                                           # device -> server
-                    server.descend(serve(self.net[cut:], server.values, received, y, links[k]))
-                    guide = guides[k] = self._keep(guide, received, y)
-                    if due:
-                        guide = guides[k] = self._align(guide, server.values)
-                        links[k].down["auxiliary"] += client.size_bits(guide.values)         # server -> device
-                estimate = ask(self.auxiliaries.at(cut), guide.values, ahead.out, y)
-                fronts[k].descend(Learnt(backward(ahead, estimate), ahead.buffers))
-                done[k] += 1
+            due, arrived = {k for k in batches if done[k] == 0 and self._due(state, guides[k])}, dict[int, Batch]()
+            for team in crew.teams(batches, alone=bool(due)):                # who waits for an alignment waits alone
+                (own,), cut = team.sides, guides[team.devices[0]].cut
+                ahead = forward(team.net[:cut], own.values, team.x)
+                for k, smashed, y in zip(team.devices, team.each(ahead.out.detach()), team.each(team.y), strict=True):
+                    if done[k] % self.every == 0:
+                        received, bits = send(smashed)
+                        links[k].up["smashed"] += bits                                       # device -> server
+                        arrived[k] = received, y
+                    if k in due:
+                        take(k, *arrived.pop(k))
+                        guides[k] = self._align(guides[k], server.values)
+                        links[k].down["auxiliary"] += client.size_bits(guides[k].values)     # server -> device
+                    done[k] += 1
+                estimate = ask(team.of(self.auxiliaries.at(cut)), team.joined([guides[k].values for k in team.devices]),
+                               ahead.out, team.y)
+                own.descend(Learnt(backward(ahead, estimate), ahead.buffers))
+            for k in (k for k in draws if k in arrived):
+                take(k, *arrived[k])
+        crew.part()
         for k in share:
             links[k].up["model"] += client.size_bits(fronts[k].values)                       # device -> server
         model = average.sides(server.values, {k: front.values for k, front in fronts.items()}, share)
         of_client = client.moments(fronts, state.client)
-        return FSLSageState(model, tuple(guides), of_client, server.moments, state.round + 1), Round.of(links)
+        held = tuple(guides.get(k, guide) for k, guide in enumerate(state.guides))
+        return FSLSageState(model, held, of_client, server.moments, state.round + 1), Round.of(links)
 
     def _guide(self, held: Guide | None, cut: int) -> Guide:
         return held if held is not None and held.cut == cut else Guide(cut, self.auxiliaries.start(cut))
@@ -152,7 +168,7 @@ class FSLSage:
     def _align(self, guide: Guide, server: Params) -> Guide:
         assert guide.kept is not None                    # the round's first upload has come in
         case = self.auxiliaries.at(guide.cut), guide.values, self.net[guide.cut:], server, guide.kept
-        common = {"steps": self.align_steps, "optimiser": self.aligner, "batch": self.align_batch}
+        common: dict[str, Any] = {"steps": self.align_steps, "optimiser": self.aligner, "batch": self.align_batch}
         if not self.align_stop:
             return replace(guide, values=align(*case, **common))
         return replace(guide, values=align_until(*case, **common, stop=self.align_stop).values)

@@ -19,6 +19,7 @@ from torch import nn
 from learning import client, params
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
 from learning.client import Kept, Pruning, Trace
+from learning.crew import Crew, crews
 from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
@@ -94,20 +95,26 @@ class Personalised:
         share, links = taking_part(self, state.moments, shards, plans), [Link() for _ in shards]
         personal, moments, updates, kept = list(state.personal), list(state.moments), {}, {}
         common = params.front(state.model, self._shared)
-        for k, plan in planned(plans, share):
-            draws, link = streams.draws(state.round, k), links[k]
-            mask = self.pruning.mask(common, plan.ratio, state.trace, k, state.round, draws.compression)
-            link.down["model"] += client.model_bits(mask)                                            # server -> device
-            begin, own = client.prune(common, mask), personal[k] or params.back(state.model, self._shared)
-            alone = Side(self.training.client, own, moments[k])
-            for x, y in self._personal.batches(shards[k], draws) if self.personal else ():
-                alone.descend(learn(self.net, {**begin, **alone.values}, x, y, link))
-            now = Side(self.training.client, begin, alone.moments, mask)
-            for x, y in self.training.batches(shards[k], draws):
-                now.descend(learn(self.net, {**now.values, **alone.values}, x, y, link))
-            update = params.combine(torch.sub, now.values, begin)
-            updates[k] = client.upload(self.net, update, mask, self.compression, draws.compression, link)    # device -> server
-            kept[k], personal[k], moments[k] = Kept(plan.ratio, mask), alone.values, now.moments
+        for devices in crews(self.net, self.training, shards, plans, share):
+            draws, begin, sides = {k: streams.draws(state.round, k) for k in devices}, {}, {}
+            for k, plan in planned(plans, devices):
+                mask = self.pruning.mask(common, plan.ratio, state.trace, k, state.round, draws[k].compression)
+                begin[k], kept[k] = client.prune(common, mask), Kept(plan.ratio, mask)
+                own, before = personal[k] or params.back(state.model, self._shared), moments[k]
+                sides[k] = (Side(self.training.client, begin[k], params.front(before, self._shared), mask),
+                            Side(self.training.client, own, params.back(before, self._shared)))
+                links[k].down["model"] += client.model_bits(mask)                                    # server -> device
+            crew = Crew(self.net, sides, links, [devices])
+            for team in crew.round(self._personal, shards, draws) if self.personal else ():
+                common_side, alone = team.sides
+                alone.descend(learn(team.net, {**common_side.values, **alone.values}, team.x, team.y, team.link))
+            for team in crew.round(self.training, shards, draws):
+                common_side, alone = team.sides
+                common_side.descend(learn(team.net, {**common_side.values, **alone.values}, team.x, team.y, team.link))
+            for k, (now, alone) in sides.items():
+                update = params.combine(torch.sub, now.values, begin[k])
+                updates[k] = client.upload(self.net, update, kept[k].mask, self.compression, draws[k].compression, links[k])
+                personal[k], moments[k] = alone.values, {**now.moments, **alone.moments}
         shared = self.pruning.merge(common, updates, kept, share)
         trace = self.pruning.trace(state.trace, common, updates, shared, kept)
         model = {**state.model, **shared}

@@ -115,7 +115,7 @@ def _check_tensors(chain: nn.Sequential) -> None:
 
 def shapes(net: nn.Sequential, shape: Sequence[int]) -> list[tuple[int, ...]]:
     """Shapes of one sample in front of each block and behind the last: L + 1 of them; the network is left as it was."""
-    blocks: Iterable[nn.Module] = copy.deepcopy(net).eval()
+    blocks: Iterable[nn.Module] = copy.deepcopy(net).cpu().eval()
     x = torch.zeros(1, *shape, dtype=next((p.dtype for p in net.parameters()), None))
     with torch.no_grad():
         return [tuple(v.shape[1:]) for v in itertools.accumulate(blocks, lambda v, block: block(v), initial=x)]

@@ -45,11 +45,7 @@ def tensors(value):
     return [found for each in value for found in tensors(each)] if isinstance(value, tuple | list) else []
 
 
-KEEPS = pytest.mark.xfail(strict=True, reason="the server keeps smashed data as they crossed, in bfloat16")
-
-
-@pytest.mark.parametrize(("name", "settings"), [
-    pytest.param(name, settings, marks=KEEPS if name == "fsl-sage" else ()) for name, settings in CASES])
+@pytest.mark.parametrize(("name", "settings"), CASES)
 def test_every_algorithm_steps_in_bfloat16_and_remembers_in_float32(name, settings):
     _, state, reports = trained(name, settings, "bfloat16")
     assert all(math.isfinite(loss) for report in reports for loss in report.loss)
