@@ -142,7 +142,8 @@ ACROSS = ("smashed_bits", "cut_bits", "dropout", "dropout_kind", "server_lr")
 
 def _parts(t: TrainingSettings) -> dict[str, Any]:
     """Settings by the names that algorithms have for them; of pruning, what the algorithm shall not choose itself."""
-    own = ("interval", "share", "every", "align_every", "align_steps", "personal", "personal_steps")
+    own = ("interval", "share", "every", "align_every", "align_steps", "align_batch", "align_stop", "personal",
+           "personal_steps")
     make = choose(OPTIMISERS, t.optimiser, "training.optimiser")
     if t.momentum and t.optimiser != "sgd":
         raise SettingsError(f"training.momentum is for sgd, and the optimiser is {t.optimiser}: got {t.momentum}")

@@ -141,7 +141,10 @@ class TrainingSettings(Section):
     auxiliary: Literal["linear", "half", "stage", "full"] = _key("stage", "cse-fsl, fsl-sage: size of the auxiliary networks")
     every: int = _key(5, "cse-fsl, fsl-sage: one mini-batch in so many goes up", ge=1)
     align_every: int = _key(10, "fsl-sage: rounds from one alignment to the next", ge=1)
-    align_steps: int = _key(100, "fsl-sage: steps of an alignment", ge=1)
+    align_steps: int = _key(100, "fsl-sage: most steps of an alignment", ge=1)
+    align_batch: int = _key(0, "fsl-sage: samples of a step of an alignment, in turn; 0 for all that are kept", ge=0)
+    align_stop: float = _key(0.0, "fsl-sage: an alignment ends when it brings held-out samples nearer by less than this share of "
+                                  "their mismatch; 0 takes all steps [1]", ge=0, lt=1)
     personal: int = _key(1, "personalised: blocks at the end that stay with the device", ge=0)
     personal_steps: int = _key(1, "personalised: mini-batches for them in a round; 0 for one pass", ge=0)
 

@@ -1,4 +1,4 @@
-"""An alignment that ends when samples that are held out of it gain nothing more."""
+"""An alignment that ends when samples that are held out of it gain nothing more, and one whose steps take a part of them."""
 
 import pytest
 import torch
@@ -25,10 +25,11 @@ def case(rng, make=PLAIN, kind="linear", cut=2, size=30):
     return helpers.at(cut), helpers.start(cut), net[cut:], params.back(params.values(net), cut), kept
 
 
-def curve(part, weights, server, truth, kept, optimiser, looks):
+def curve(part, weights, server, truth, kept, optimiser, looks, batch):
     """Weights after so many looks' steps on what is not held out, and how far they are from what is."""
     fit, held = kept.parted()
-    fitted = [align(part, weights, server, truth, fit, steps=LOOK * look, optimiser=optimiser) for look in range(looks + 1)]
+    fitted = [align(part, weights, server, truth, fit, steps=LOOK * look, optimiser=optimiser, batch=batch)
+              for look in range(looks + 1)]
     return fitted, [distance(part, w, held, wanted(server, truth, held)) for w in fitted]
 
 
@@ -40,18 +41,18 @@ def test_every_fifth_sample_is_held_out():
 
 @pytest.mark.parametrize(("kind", "cut"), PAIRS)
 @pytest.mark.parametrize("make", [PLAIN, NORMED])
-@pytest.mark.parametrize("stop", [0.01, 0.1, 0.3])
-def test_it_ends_at_the_second_look_in_a_row_without_a_gain(rng, make, kind, cut, stop):
-    """Found again on the whole curve of the published schedule; the weights are those of its least point so far."""
+@pytest.mark.parametrize(("stop", "batch"), [(0.01, 0), (0.1, 7), (0.3, 0)])
+def test_it_ends_at_the_second_look_in_a_row_without_a_gain(rng, make, kind, cut, stop, batch):
+    """Found again on the whole curve without an early end; the weights are those of its least point so far."""
     given, optimiser = case(rng, make, kind, cut), adam(3e-2)
-    fitted, sums = curve(*given, optimiser, 30)
+    fitted, sums = curve(*given, optimiser, 30, batch)
     gains = [0]
     while nearer := [look for look in range(gains[-1] + 1, 31) if sums[look] < (1 - stop) * sums[gains[-1]]]:
         if nearer[0] > gains[-1] + PATIENCE:
             break
         gains.append(nearer[0])
     end = min(gains[-1] + PATIENCE, 30)
-    found = align_until(*given, steps=30 * LOOK, optimiser=optimiser, stop=stop)
+    found = align_until(*given, steps=30 * LOOK, optimiser=optimiser, stop=stop, batch=batch)
     assert found.steps == end * LOOK
     assert_close(found.values, fitted[min(range(end + 1), key=sums.__getitem__)], **CLOSE)
 
@@ -89,6 +90,28 @@ def test_nothing_is_disturbed(rng, make):
     assert found.values.keys() == given[1].keys()
 
 
+@pytest.mark.parametrize(("size", "batch", "sizes"), [(12, 5, [4, 4, 4]), (7, 3, [3, 2, 2]), (7, 8, [7]), (7, 0, [7])])
+def test_every_sample_has_its_turn_once(size, batch, sizes):
+    turns = Samples(torch.arange(float(size))[:, None], torch.arange(size)).turns(batch)
+    assert [len(some.y) for some in turns] == sizes
+    assert sorted(torch.cat([some.y for some in turns]).tolist()) == list(range(size))
+    assert all(torch.equal(some.smashed.flatten(), some.y.float()) for some in turns)
+
+
+@pytest.mark.parametrize(("kind", "cut"), PAIRS)
+@pytest.mark.parametrize("make", [PLAIN, NORMED])
+def test_a_step_on_a_part_is_one_as_if_no_more_were_kept(rng, make, kind, cut):
+    """Gradient descent remembers nothing, so that five steps are five alignments of one."""
+    part, weights, server, truth, kept = given = case(rng, make, kind, cut, 8)
+    expected = weights
+    for turn in (0, 1, 2, 0, 1):
+        some = Samples(kept.smashed[turn::3], kept.y[turn::3])
+        expected = align(part, expected, server, truth, some, steps=1, optimiser=sgd(0.1))
+    assert_close(align(*given, steps=5, optimiser=sgd(0.1), batch=3), expected, **CLOSE)
+    everything = align(*given, steps=5, optimiser=adam())
+    assert_close(align(*given, steps=5, optimiser=adam(), batch=8), everything, **EXACT)
+
+
 @pytest.mark.parametrize(("kind", "cut"), PAIRS)
 def test_samples_pass_in_pieces_and_add_up(rng, monkeypatch, kind, cut):
     part, weights, server, truth, kept = case(rng, PLAIN, kind, cut)
@@ -112,23 +135,29 @@ def test_batch_norm_sees_all_samples_at_once(rng, monkeypatch):
 
 
 def test_fsl_sage_ends_its_alignments_early_where_it_is_told_to(rng):
-    """The published schedule is that of 0; above it a device has what ``align_until`` finds of the samples kept."""
+    """The published schedule is that of 0; above it a device has what ``align_until`` finds; in batches, too."""
     net, data = network(), shards(rng, 12)
     helpers, common = auxiliaries(net, "stage"), {"every": 1, "align_steps": 40, "aligner": adam(0.3)}
-    ends = [run(FSLSage(net, helpers, Training(12, 0), align_stop=stop, **common), data, plans(1), 1)[-1].guides[0]
-            for stop in (0.0, 0.9)]
+    ends = [run(FSLSage(net, helpers, Training(12, 0), align_stop=stop, align_batch=batch, **common), data, plans(1), 1)[-1]
+            .guides[0] for stop, batch in ((0.0, 0), (0.9, 0), (0.0, 5), (0.9, 5))]
     server = run(FSLSage(net, helpers, Training(12, 0), **common), data, plans(1), 1, SEEDS)[-1].model
     given = helpers.at(1), helpers.start(1), net[1:], params.back(server, 1), ends[0].kept
-    assert_close(ends[0].values, align(*given, steps=40, optimiser=adam(0.3)), **CLOSE)
-    found = align_until(*given, steps=40, optimiser=adam(0.3), stop=0.9)
-    assert found.steps < 40
-    assert_close(ends[1].values, found.values, **CLOSE)
+    for batch, all_steps, fewer in ((0, *ends[:2]), (5, *ends[2:])):
+        assert_close(all_steps.values, align(*given, steps=40, optimiser=adam(0.3), batch=batch), **CLOSE)
+        found = align_until(*given, steps=40, optimiser=adam(0.3), stop=0.9, batch=batch)
+        assert found.steps < 40
+        assert_close(fewer.values, found.values, **CLOSE)
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1.0, float("nan")])
 def test_a_share_that_is_none_gets_a_sentence(bad):
     with pytest.raises(ValueError, match=r"align_stop must be within \[0, 1\), a share of the mismatch \[1\], got"):
         FSLSage(network(), auxiliaries(network()), align_stop=bad)
+
+
+def test_a_part_of_the_samples_must_be_some():
+    with pytest.raises(ValueError, match=r"align_batch must be 1 or more, or 0 for all that are kept \[samples\], got -1"):
+        FSLSage(network(), auxiliaries(network()), align_batch=-1)
 
 
 def test_the_most_work_is_counted_by_hand():
@@ -139,8 +168,17 @@ def test_the_most_work_is_counted_by_hand():
     assert early._replace(server_flops=published.server_flops) == published
 
 
+def test_the_work_of_steps_on_a_part_is_counted_by_hand():
+    """Seven samples have turns of three, two and two; four steps see ten, in five products of 12."""
+    some = FSLSage(network(), auxiliaries(network()), every=2, align_every=5, align_steps=4, keep=7, align_batch=3)
+    none = FSLSage(network(), auxiliaries(network()), every=2, align_every=5, align_steps=1, keep=7, align_batch=1)
+    works = [algorithm.work(COUNTS, 1, 10).server_flops.fixed for algorithm in (some, none)]
+    assert 5 * (works[0] - works[1]) == pytest.approx((10 - 1) * 5 * 12)
+
+
+@pytest.mark.parametrize("batch", [0, 10])
 @pytest.mark.parametrize(("optimiser", "spared"), [(adam(1e-2), False), (sgd(50.0), True)])
-def test_no_alignment_does_more_than_is_counted(rng, monkeypatch, optimiser, spared):
+def test_no_alignment_does_more_than_is_counted(rng, monkeypatch, optimiser, spared, batch):
     """Samples that pass through the auxiliary network for a step or a look: as many as are counted where every look is a gain."""
     given, passed = case(rng), {"mismatch": 0, "distance": 0}
 
@@ -152,8 +190,8 @@ def test_no_alignment_does_more_than_is_counted(rng, monkeypatch, optimiser, spa
 
     for name in passed:
         monkeypatch.setattr(estimate, name, watched(name, getattr(estimate, name)))
-    align_until(*given, steps=12, optimiser=optimiser, stop=1e-9)
+    align_until(*given, steps=12, optimiser=optimiser, stop=1e-9, batch=batch)
     helpers = auxiliaries(network(), "linear", seed=5)
     done = passed["mismatch"] * helpers.align_flops(2) + passed["distance"] * 2 * sum(helpers.profile(2).forward)
-    most = helpers.aligning_flops(2, 30, 12, until=True)
+    most = helpers.aligning_flops(2, 30, 12, batch, until=True)
     assert (done < most) if spared else (done == most)
