@@ -3,29 +3,8 @@
 from collections.abc import Mapping
 
 from learning.algorithm import Plans, planned
-from learning.params import Params
+from learning.params import Mean, Params
 from learning.split import Learnt
-
-
-class Mean:
-    """A mean that grows device by device, name by name over those that hold a value: no copy of anybody's values is kept."""
-
-    def __init__(self) -> None:
-        self._sum: Params = {}
-        self._share: dict[str, float] = {}
-
-    def add(self, values: Params, share: float) -> None:
-        """What a device holds, and its weight [1]."""
-        for name, v in values.items():
-            if name in self._sum:
-                self._sum[name].add_(v, alpha=share)
-            else:
-                self._sum[name] = share * v
-            self._share[name] = self._share.get(name, 0.0) + share
-
-    def values(self) -> Params:
-        """The mean so far; shares are scaled to those that hold a name."""
-        return {name: total / self._share[name] for name, total in self._sum.items()}
 
 
 def mean(values: Mapping[int, Params], share: Mapping[int, float]) -> Params:

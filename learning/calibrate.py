@@ -18,14 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from learning import average, client, params
+from learning import average, masking, params
 from learning.algorithm import Algorithm, Draws, Link, Plan, Shard, Streams
 from learning.calibration import Calibration, fit_power_law
-from learning.client import BY_MAGNITUDE, Pruning
 from learning.compress import quantise
+from learning.crossing import PLAIN, Compression
+from learning.masking import BY_MAGNITUDE, Pruning
 from learning.params import Params
 from learning.precision import precision as computing_in
-from learning.split import PLAIN, Compression, learn, split_gradient
+from learning.split import learn, split_gradient
 
 RATIOS = (0.1, 0.25, 0.5, 0.7, 0.9)
 DRAWS, FEW = 4, 8
@@ -145,7 +146,7 @@ class _Probe:
         """The numerator of (1), at masks as the algorithm draws them (by difference: as at first, by magnitude)."""
         front = params.front(self.weights, min(cut, self.shared))
         mask = self.pruning.mask_by(front, ratio, whole if self.pruning.kind == "gradient" else {}, self.draws.compression)
-        found = client.prune(self._whole(client.prune(self.weights, mask)), mask)
+        found = masking.prune(self._whole(masking.prune(self.weights, mask)), mask)
         return params.squared_norm(params.combine(torch.sub, whole, found))
 
     def _sampling(self, probe: Shard, grad: Params, size: int) -> NDArray:

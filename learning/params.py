@@ -52,6 +52,34 @@ def kept(mask: Tensor) -> int:
     return mask.numel() if keeps_all(mask) else int(mask.sum())
 
 
+class Mean:
+    """A mean that grows device by device, over those that hold a name and kept an entry: nobody's values are kept for it."""
+
+    def __init__(self) -> None:
+        self._sum: Params = {}
+        self._mass: dict[str, float | Tensor] = {}
+
+    def add(self, values: Params, weight: float, mask: Params | None = None) -> None:
+        """What a device holds, its weight [1], and a mask that is not zero where it kept an entry (all of a name without one)."""
+        for name, v in values.items():
+            m = (mask or {}).get(name)
+            here = None if m is None or keeps_all(m) else m != 0
+            kept_v = v if here is None else torch.where(here, v, 0)
+            self._sum[name] = self._sum[name].add_(kept_v, alpha=weight) if name in self._sum else weight * kept_v
+            self._mass[name] = self._mass.get(name, 0.0) + (weight if here is None else weight * here.to(v.dtype))
+
+    def values(self, otherwise: Params | None = None) -> Params:
+        """The mean so far; ``otherwise`` where nobody kept an entry, or zero."""
+        found = {}
+        for name, mass in self._mass.items():
+            rest = (otherwise or {}).get(name, torch.zeros_like(self._sum[name]))
+            if isinstance(mass, Tensor):
+                found[name] = torch.where(mass > 0, self._sum[name] / mass.where(mass > 0, 1), rest)
+            else:
+                found[name] = self._sum[name] / mass if mass > 0 else rest
+        return found
+
+
 def squared_norm(params: Params) -> float:
     """Sum of squares over all entries, in double precision."""
     return float(sum((p.double() ** 2).sum() for p in params.values()))

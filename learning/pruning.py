@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from learning.params import Params
+from learning.params import Mean, Params
 
 T = TypeVar("T")
 SCORES = ("magnitude", "random", "gradient", "difference")
@@ -135,14 +135,7 @@ def average_kept(values: Sequence[Params], masks: Sequence[Params], weights: Seq
     if not len(values) == len(masks) == len(weights) or min(weights, default=0) < 0:
         raise ValueError(f"values, masks and weights must be one for each device, no weight below 0, got {len(values)} values, "
                          f"{len(masks)} masks and the weights {list(weights)}")
-    return {name: _mean(before, [(v[name], m.get(name), w) for v, m, w in zip(values, masks, weights, strict=True) if name in v])
-            for name, before in otherwise.items()}
-
-
-def _mean(otherwise: Tensor, kept: Sequence[tuple[Tensor, Tensor | None, float]]) -> Tensor:
-    total, mass = torch.zeros_like(otherwise), torch.zeros_like(otherwise)
-    for value, mask, weight in kept:
-        here = torch.ones_like(value, dtype=torch.bool) if mask is None else mask != 0
-        total += torch.where(here, weight * value, 0)
-        mass += weight * here.to(mass.dtype)
-    return torch.where(mass > 0, total / mass.where(mass > 0, 1), otherwise)
+    made = Mean()
+    for value, mask, weight in zip(values, masks, weights, strict=True):
+        made.add(value, weight, mask)
+    return {**otherwise, **made.values(otherwise)}

@@ -25,11 +25,11 @@ from learning.algorithms.split_fed_v1 import SplitFedV1
 from learning.algorithms.split_fed_v2 import SplitFedV2
 from learning.algorithms.split_learning import SplitLearning
 from learning.augment import Augment
-from learning.client import Pruning
+from learning.crossing import Compression
 from learning.data import Dataset
 from learning.estimate import Auxiliaries
+from learning.masking import Pruning
 from learning.optimiser import Optimiser, adam, sgd
-from learning.split import Compression
 from learning.training import Training
 from optim import bound
 from wirelessfl import air

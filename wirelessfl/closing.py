@@ -21,7 +21,7 @@ def closing_table(summary: pd.DataFrame, s: Scenario) -> str:
                      "final accuracy": _spread(runs["final_accuracy"]), f"time / {first}": _spread(ratio),
                      **{f"{name.replace('_', ' ')} [%]": _spread(100 * runs[name]) for name in SHARES if summary[name].any()}})
     title = (f"\nto a test accuracy of {s.training.target_accuracy:g} (mean of {s.training.smoothing} rounds), "
-             f"over {s.seeds} seeds:\n")
+             f"over {s.seeds} seed{'s' * (s.seeds > 1)}:\n")
     lasts = coherence_time(s)
     blocks = f"\na round took {1e3 * summary['round_s'].median():.3g} ms in the median" + (
         f", and gains last for about {1e3 * lasts:.3g} ms (the coherence time); in the model they last for the round"

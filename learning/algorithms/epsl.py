@@ -24,10 +24,11 @@ from torch import Tensor, nn
 from learning import average, client
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
 from learning.algorithms.psl import PSL, PSLState
+from learning.crossing import send
 from learning.optimiser import Side
 from learning.params import Params
 from learning.profile import Profile
-from learning.split import Forward, Learnt, backward, forward, send, serve, through
+from learning.split import Forward, Learnt, backward, forward, serve, through
 from learning.training import DEFAULT, Batch, Training
 
 

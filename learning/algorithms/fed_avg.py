@@ -12,14 +12,15 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from learning import client, params
+from learning import client, masking, params
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
-from learning.client import BY_MAGNITUDE, Kept, Pruning, Trace
 from learning.crew import Crew, crews
+from learning.crossing import PLAIN, Compression
+from learning.masking import BY_MAGNITUDE, Kept, Pruning, Trace
 from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
-from learning.split import PLAIN, Compression, learn
+from learning.split import learn
 from learning.training import DEFAULT, Training
 
 
@@ -66,23 +67,25 @@ class FedAvg:
 
     def step(self, state: FedAvgState, shards: Sequence[Shard], plans: Plans, streams: Streams) -> tuple[FedAvgState, Round]:
         share, links = taking_part(self, state.moments, shards, plans), [Link() for _ in shards]
-        sides, updates, kept = {}, {}, {}
+        of_device, merge, kept = list(state.moments), masking.Merge(self.pruning, state.model), {}
         for devices in crews(self.net, self.training, shards, plans, share):
-            draws, begin = {k: streams.draws(state.round, k) for k in devices}, {}
+            draws, begin, sides = {k: streams.draws(state.round, k) for k in devices}, {}, {}
             for k, plan in planned(plans, devices):
                 mask = self.pruning.mask(state.model, plan.ratio, state.trace, k, state.round, draws[k].compression)
-                begin[k], kept[k] = client.prune(state.model, mask), Kept(plan.ratio, mask)
-                sides[k] = Side(self.training.client, begin[k], state.moments[k], mask)
+                begin[k], kept[k] = masking.prune(state.model, mask), Kept(plan.ratio, mask)
+                sides[k] = (Side(self.training.client, begin[k], of_device[k], mask),)
                 links[k].down["model"] += client.model_bits(mask)                                    # server -> device
-            for team in Crew(self.net, {k: (sides[k],) for k in devices}, links, [devices]).round(self.training, shards, draws):
+            for team in Crew(self.net, sides, links, [devices]).round(self.training, shards, draws):
                 (own,) = team.sides
                 own.descend(learn(team.net, own.values, team.x, team.y, team.link))
-            for k in devices:
-                update = params.combine(torch.sub, sides[k].values, begin[k])
-                updates[k] = client.upload(self.net, update, kept[k].mask, self.compression, draws[k].compression, links[k])
-        model = self.pruning.merge(state.model, updates, kept, share)
-        trace = self.pruning.trace(state.trace, state.model, updates, model, kept)
-        return FedAvgState(model, client.moments(sides, state.moments), trace, state.round + 1), Round.of(links)
+            for k, (own,) in sides.items():
+                update = params.combine(torch.sub, own.values, begin[k])
+                update = client.upload(self.net, update, kept[k].mask, self.compression, draws[k].compression, links[k])
+                merge.add(k, update, kept[k].mask, share[k])
+                of_device[k] = own.moments
+        model = merge.model()
+        trace = self.pruning.trace(state.trace, state.model, merge.updates, model, kept)
+        return FedAvgState(model, tuple(of_device), trace, state.round + 1), Round.of(links)
 
     def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
              upload: float = 1.0) -> Work:

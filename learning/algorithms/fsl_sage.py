@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from learning import average, client, params
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
 from learning.crew import Crew, crews
+from learning.crossing import send
 from learning.estimate import Auxiliaries, Samples, align, align_until, guided_work
 from learning.optimiser import Moments, Optimiser, Side, adam
 from learning.params import Params
 from learning.profile import Profile
-from learning.split import Learnt, ask, backward, forward, send, serve
+from learning.split import Learnt, ask, backward, forward, serve
 from learning.together import can
 from learning.training import DEFAULT, Batch, Training
 

@@ -19,14 +19,14 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from learning import average, client, params
+from learning import average, client, masking, params
 from learning.algorithm import Draws, Link, Plan, Plans, Round, Shard, Streams, Work, planned, taking_part
-from learning.client import BY_MAGNITUDE, Kept, Pruning, Trace
 from learning.crew import Crew, crews, normed
+from learning.crossing import PLAIN, Compression
+from learning.masking import BY_MAGNITUDE, Kept, Pruning, Trace
 from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
-from learning.split import PLAIN, Compression
 from learning.training import DEFAULT, Training
 
 
@@ -123,7 +123,7 @@ class LightFedSL:
             front = params.front(state.base, plan.cut)
             mask = self.pruning.mask(front, plan.ratio, state.trace, k, state.round, rng)
             link.down["model"] += client.model_bits(mask)                                    # server -> device
-            return Held(plan, mask, client.prune(front, mask))
+            return Held(plan, mask, masking.prune(front, mask))
         if held.plan != plan:
             raise ValueError(f"plans (cuts and ratios) may change only when client sides are averaged, every {self.interval} "
                              f"rounds; got {plan} for device {k} after {held.plan}")
@@ -134,16 +134,15 @@ class LightFedSL:
         """Client sides go up, and the mean of all sides of a block becomes the model."""
         split = params.front(state.base, max((h.plan.cut for h in held.values()), default=0))
         served = {name: state.model[name] - base for name, base in split.items()}
-        updates, kept = {}, {}
+        merge = masking.Merge(self.pruning, split)
         for k, h in held.items():
-            update = params.combine(torch.sub, h.values, client.prune(params.front(state.base, h.plan.cut), h.mask))
+            update = params.combine(torch.sub, h.values, masking.prune(params.front(state.base, h.plan.cut), h.mask))
             update = client.upload(self.net, update, h.mask, self.compression, draws[k].compression, links[k])
-            updates[k] = {**served, **update}                                                # device -> server
-            kept[k] = Kept(h.plan.ratio, {**params.ones(split), **h.mask})
-        merged = self.pruning.merge(split, updates, kept, share)
+            merge.add(k, {**served, **update}, h.mask, share[k])                             # device -> server
+        merged = merge.model()
         model = {**state.model, **merged}
         own = {k: Kept(h.plan.ratio, h.mask) for k, h in held.items()}
-        trace = self.pruning.trace(state.trace, split, updates, merged, own)
+        trace = self.pruning.trace(state.trace, split, merge.updates, merged, own)
         return replace(state, model=model, base=model, held=(None,) * len(state.held), trace=trace)
 
     def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,

@@ -16,14 +16,15 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from learning import client, params
+from learning import client, masking, params
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
-from learning.client import Kept, Pruning, Trace
 from learning.crew import Crew, crews
+from learning.crossing import PLAIN, Compression
+from learning.masking import Kept, Pruning, Trace
 from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
-from learning.split import PLAIN, Compression, learn
+from learning.split import learn
 from learning.training import DEFAULT, Training
 
 BY_DIFFERENCE = Pruning("difference", kept_only=True)
@@ -93,13 +94,13 @@ class Personalised:
     def step(self, state: PersonalisedState, shards: Sequence[Shard], plans: Plans,
              streams: Streams) -> tuple[PersonalisedState, Round]:
         share, links = taking_part(self, state.moments, shards, plans), [Link() for _ in shards]
-        personal, moments, updates, kept = list(state.personal), list(state.moments), {}, {}
-        common = params.front(state.model, self._shared)
+        personal, moments, common, kept = list(state.personal), list(state.moments), params.front(state.model, self._shared), {}
+        merge = masking.Merge(self.pruning, common)
         for devices in crews(self.net, self.training, shards, plans, share):
             draws, begin, sides = {k: streams.draws(state.round, k) for k in devices}, {}, {}
             for k, plan in planned(plans, devices):
                 mask = self.pruning.mask(common, plan.ratio, state.trace, k, state.round, draws[k].compression)
-                begin[k], kept[k] = client.prune(common, mask), Kept(plan.ratio, mask)
+                begin[k], kept[k] = masking.prune(common, mask), Kept(plan.ratio, mask)
                 own, before = personal[k] or params.back(state.model, self._shared), moments[k]
                 sides[k] = (Side(self.training.client, begin[k], params.front(before, self._shared), mask),
                             Side(self.training.client, own, params.back(before, self._shared)))
@@ -113,10 +114,11 @@ class Personalised:
                 common_side.descend(learn(team.net, {**common_side.values, **alone.values}, team.x, team.y, team.link))
             for k, (now, alone) in sides.items():
                 update = params.combine(torch.sub, now.values, begin[k])
-                updates[k] = client.upload(self.net, update, kept[k].mask, self.compression, draws[k].compression, links[k])
+                update = client.upload(self.net, update, kept[k].mask, self.compression, draws[k].compression, links[k])
+                merge.add(k, update, kept[k].mask, share[k])
                 personal[k], moments[k] = alone.values, {**now.moments, **alone.moments}
-        shared = self.pruning.merge(common, updates, kept, share)
-        trace = self.pruning.trace(state.trace, common, updates, shared, kept)
+        shared = merge.model()
+        trace = self.pruning.trace(state.trace, common, merge.updates, shared, kept)
         model = {**state.model, **shared}
         return PersonalisedState(model, tuple(personal), tuple(moments), trace, state.round + 1), Round.of(links)
 

@@ -13,10 +13,10 @@ from torch import nn
 
 from learning import client, params
 from learning.algorithm import Link, Plans, Round, Shard, Streams, Work, planned, taking_part
+from learning.crossing import PLAIN
 from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
-from learning.split import PLAIN
 from learning.training import DEFAULT, Training
 
 

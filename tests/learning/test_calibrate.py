@@ -16,7 +16,7 @@ from learning.algorithms.light_fed_sl import LightFedSL
 from learning.algorithms.psl import PSL
 from learning.algorithms.split_fed_v1 import SplitFedV1
 from learning.calibrate import RATIOS, calibrate
-from learning.split import PLAIN, Compression
+from learning.crossing import PLAIN, Compression
 
 LR, CUTS = 0.2, (1, 2)
 

@@ -7,8 +7,8 @@ from torch.testing import assert_close
 from learning import params
 from learning.algorithms.fed_avg import FedAvg
 from learning.compress import quantise
+from learning.crossing import Compression
 from learning.optimiser import adam
-from learning.split import Compression
 from learning.training import Training
 
 EXACT, CLOSE = {"rtol": 0, "atol": 0}, {"rtol": 1e-10, "atol": 1e-12}

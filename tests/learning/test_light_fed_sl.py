@@ -11,8 +11,8 @@ from learning import params
 from learning.algorithm import Shard, Streams
 from learning.algorithms.light_fed_sl import LightFedSL
 from learning.compress import quantise
+from learning.crossing import PLAIN, Compression
 from learning.optimiser import adam, sgd
-from learning.split import PLAIN, Compression
 from learning.training import Training
 
 EXACT, CLOSE = {"rtol": 0, "atol": 0}, {"rtol": 1e-10, "atol": 1e-12}

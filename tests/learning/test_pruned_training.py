@@ -14,9 +14,9 @@ from learning.algorithms.fed_avg import FedAvg
 from learning.algorithms.light_fed_sl import LightFedSL
 from learning.algorithms.personalised import Personalised
 from learning.calibrate import calibrate
-from learning.client import Pruning
+from learning.crossing import PLAIN
+from learning.masking import Pruning
 from learning.pruning import average_kept, keep_mask, score
-from learning.split import PLAIN
 
 EXACT, CLOSE = {"rtol": 0, "atol": 0}, {"rtol": 1e-10, "atol": 1e-12}
 THREE = [FedAvg, LightFedSL, lambda net, training, **settings: Personalised(net, training, personal=0, **settings)]

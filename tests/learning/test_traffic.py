@@ -16,7 +16,7 @@ from learning.algorithms.psl import PSL
 from learning.algorithms.split_fed_v1 import SplitFedV1
 from learning.algorithms.split_fed_v2 import SplitFedV2
 from learning.algorithms.split_learning import SplitLearning
-from learning.split import Compression
+from learning.crossing import Compression
 from learning.training import Training
 
 COMPRESSIONS = [Compression(), SMALL, Compression(update_bits=8), Compression(update_bits=1, scales="channel"),

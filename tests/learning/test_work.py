@@ -17,8 +17,8 @@ from learning.algorithms.psl import PSL
 from learning.algorithms.split_fed_v1 import SplitFedV1
 from learning.algorithms.split_fed_v2 import SplitFedV2
 from learning.algorithms.split_learning import SplitLearning
+from learning.crossing import Compression
 from learning.profile import profile
-from learning.split import Compression
 from learning.training import Training
 
 ONE_PASS = Training(batch=4, steps=0)                  # of 10 samples: 4, 4 and 2

@@ -21,11 +21,11 @@ from learning.algorithms.psl import PSL
 from learning.algorithms.split_fed_v1 import SplitFedV1
 from learning.algorithms.split_fed_v2 import SplitFedV2
 from learning.algorithms.split_learning import SplitLearning
-from learning.client import Pruning
+from learning.crossing import Compression
 from learning.estimate import Auxiliaries
+from learning.masking import Pruning
 from learning.models import build
 from learning.optimiser import adam, sgd
-from learning.split import Compression
 from learning.training import Training
 
 torch.set_num_threads(1)         # two threads that wait for each other on a busy machine make tiny layers 100 times slower

@@ -19,11 +19,11 @@ from torch.nn.functional import cross_entropy
 
 from learning import params
 from learning.algorithm import Plan, Shard, Streams
+from learning.crossing import Compression
 from learning.estimate import Auxiliaries
 from learning.models import build
 from learning.optimiser import sgd
 from learning.profile import Profile
-from learning.split import Compression
 from learning.training import Training
 
 torch.set_num_threads(1)         # two threads that wait for each other on a busy machine make tiny layers 100 times slower

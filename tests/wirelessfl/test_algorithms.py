@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from learning.client import Pruning
+from learning.masking import Pruning
 from wirelessfl.__main__ import main
 from wirelessfl.build import ALGORITHMS, MODELS, ONE_CUT, PARTITIONS, algorithm, check, network
 from wirelessfl.config import SettingsError, load
