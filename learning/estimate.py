@@ -12,11 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from learning import auxiliary, client, params
 from learning.algorithm import Affine, Work
+from learning.crossing import PLAIN
 from learning.models import smashed_shape
 from learning.optimiser import Optimiser, Side
 from learning.params import Params
 from learning.profile import Profile, profile
-from learning.split import PLAIN, ask, forward
+from learning.split import ask, forward
 
 HELD, LOOK, PATIENCE = 5, 5, 2     # one sample in so many is held out; looked at after so many steps; so many looks without gain
 PIECE = 2**19                      # entries of smashed data that go through an auxiliary network at once
