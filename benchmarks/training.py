@@ -7,7 +7,7 @@ Rows, all on one thread, in the time that this process really had the processor;
 - *FSL-SAGE* by the published schedule, 100 steps of alignment on 1000 kept samples every tenth round. Measured are a round
   without one, the truth that a device's alignment needs, and its steps, of which a few tell the price of all; a round with its
   tenth of an alignment is the sum. A second row is of a pass over 5000 samples a device (CIFAR-10 on ten devices) a round.
-  ``--stopped N`` adds ours when held-out samples stop an alignment after N steps (how many, training on real data says);
+  Both once more where ours takes each step of an alignment on 128 of the samples in turn (``training.align_batch``);
 - *a step* of one device, where nothing is copied or averaged (``training_step``);
 - *bfloat16* beside float32, both ours, a round of one device under SplitFed-V1;
 - *memory*: the most that two rounds of SplitFed-V1 hold, each side in a fresh process (``training_memory``);
@@ -23,18 +23,31 @@ from typing import NamedTuple
 import torch
 
 from benchmarks import training_cases, training_memory, training_step
-from benchmarks.training_cases import ALIGN_EVERY, ALIGN_STEPS, CASES, CIFAR, KEEP, Case, auxiliaries, network, shards, shuffled
+from benchmarks.training_cases import (
+    ALIGN_EVERY,
+    ALIGN_STEPS,
+    CASES,
+    CIFAR,
+    KEEP,
+    Case,
+    auxiliaries,
+    network,
+    shards,
+    shuffled,
+    torchs,
+)
 from benchmarks.training_guided import align as plain_align
 from benchmarks.turns import Loop, seconds
 from learning import params
 from learning.algorithms.fsl_sage import ALIGNER
-from learning.estimate import LOOK, Samples, align, align_until
+from learning.estimate import Samples, align
 from learning.models import resnet18, resnet18_cifar, smashed_shape
 from learning.precision import precision
 from learning.threads import one_thread
 
 PASS = 79                        # mini-batches of 64 in 5000 samples
-FEW, NEVER = 2, 1 << 30          # steps of an alignment that are measured; rounds to an alignment that does not come
+FEW, NEVER = 4, 1 << 30          # steps of an alignment that are measured; rounds to an alignment that does not come
+ALIGN_BATCH = 128                # samples of a step of an alignment in batches
 COUNTS = (10, 100, 1000)         # devices
 BFLOAT16 = {"bfloat16-resnet": (resnet18, 5), "bfloat16-resnet-cifar": (resnet18_cifar, 1)}
 MEMORY = {"memory-resnet": "splitfed-v1-resnet", "memory-resnet-sgd": "splitfed-v1-resnet-sgd"}
@@ -49,7 +62,6 @@ class Asked(NamedTuple):
 
     quick: bool
     repeats: int | None
-    stopped: int | None
 
     def of(self, case: Case) -> Case:
         """The case as it is to be run."""
@@ -84,8 +96,8 @@ def beside_plain(case: Case, **schedule: int) -> tuple[float, float]:
     return other, mine
 
 
-def aligning(case: Case, stopped: int | None) -> list[float]:
-    """A round's share of aligning all devices [s], told from the truth and a few steps of one: plain, ours, ours stopped."""
+def aligning(case: Case) -> list[float]:
+    """A round's share of aligning all devices [s], told from the truth and a few steps of one: plain, ours, ours in batches."""
     net, source = network(case), torch.Generator().manual_seed(1)
     guide, y = auxiliaries(case, net).at(case.cut), torch.randint(10, (KEEP,), generator=source)
     smashed = torch.randn(KEEP, *smashed_shape(net, case.cut, case.shape), generator=source).relu()
@@ -93,18 +105,15 @@ def aligning(case: Case, stopped: int | None) -> list[float]:
     given = guide, start, net[case.cut:], truth, Samples(smashed, y)
 
     def plain(steps: int) -> Loop:
-        return lambda: plain_align(guide, net[case.cut:], (smashed, y), steps)
+        return lambda: plain_align(torchs(guide), torchs(net)[case.cut:], (smashed, y), steps)
 
-    def ours(steps: int) -> Loop:
-        return lambda: align(*given, steps=steps, optimiser=ALIGNER)
+    def ours(steps: int, batch: int = 0) -> Loop:
+        return lambda: align(*given, steps=steps, optimiser=ALIGNER, batch=batch)
 
-    def until(steps: int) -> Loop:
-        return lambda: align_until(*given, steps=steps, optimiser=ALIGNER, stop=1e-9)
-
-    kinds = [(plain, FEW, ALIGN_STEPS), (ours, FEW, ALIGN_STEPS), *([(until, LOOK, stopped)] if stopped else [])]
-    times = seconds([of(steps) for of, few, _ in kinds for steps in (0, few)], case.turns)
-    return [case.devices * (none + steps * (some - none) / few) / ALIGN_EVERY
-            for none, some, (_, few, steps) in zip(times[::2], times[1::2], kinds, strict=True)]
+    pairs = [(plain(0), plain(FEW)), (ours(0), ours(FEW)), (ours(0, ALIGN_BATCH), ours(FEW, ALIGN_BATCH))]
+    times = seconds([loop for pair in pairs for loop in pair], case.turns)
+    return [case.devices * (none + ALIGN_STEPS * (some - none) / FEW) / ALIGN_EVERY
+            for none, some in zip(times[::2], times[1::2], strict=True)]
 
 
 def compared(name: str, asked: Asked) -> Iterator[Row]:
@@ -115,8 +124,8 @@ def compared(name: str, asked: Asked) -> Iterator[Row]:
         return
     other, mine = beside_plain(case, align_every=NEVER, align_steps=1)
     yield row(name, "its round without alignment", other, mine)
-    published, *prices = aligning(case, asked.stopped)
-    for kind, price in zip(("", f", stopped after {asked.stopped} steps"), prices, strict=False):
+    published, *prices = aligning(case)
+    for kind, price in zip(("", f", aligned on batches of {ALIGN_BATCH}"), prices, strict=True):
         yield row(name, f"its share of an alignment{kind}", published, price)
         for what, times in (("a round", 1.0), ("a round of a pass over 5000 samples", PASS / case.steps)):
             yield row(name, what + kind, times * other + published, times * mine + price)
@@ -178,9 +187,8 @@ def main() -> None:
     options.add_argument("--cases", nargs="+", choices=JOBS, default=list(JOBS), metavar="NAME", help=", ".join(JOBS))
     options.add_argument("--repeats", type=int, help="turns that count, for all cases")
     options.add_argument("--quick", action="store_true", help="two devices, two steps, one turn: only to see that all runs")
-    options.add_argument("--stopped", type=int, help="steps after which held-out samples stop an alignment")
     chosen = options.parse_args()
-    asked = Asked(chosen.quick, chosen.repeats, chosen.stopped)
+    asked = Asked(chosen.quick, chosen.repeats)
     rows: list[Row] = []
 
     print("| case | what | the other | ours | the other / ours | target |\n|---|---|---|---|---|---|", flush=True)

@@ -1,5 +1,6 @@
 """What ``benchmarks.training`` runs: networks, devices and batches, and a round of each on either side."""
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -124,15 +125,24 @@ def ours(case: Case, data: Sequence[Shard], **schedule: int) -> Callable[[], Par
     return once
 
 
+def torchs(net: nn.Sequential) -> nn.Sequential:
+    """A network with torch's convolutions in the place of ours."""
+    made = copy.deepcopy(net)
+    for layer in made.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.__class__ = nn.Conv2d
+    return made
+
+
 def plain(case: Case, data: Data, align_every: int = ALIGN_EVERY, align_steps: int = ALIGN_STEPS) -> Round:
     """Round after round of the plain loop; each gives the averaged model."""
-    net, (_, make) = network(case), SIDES[case.optimiser]
+    net, (_, make) = torchs(network(case)), SIDES[case.optimiser]
     if case.algorithm == "FedAvg":
         return training_plain.fed_avg(net, data, make)
     if case.algorithm in ("SplitFed-V1", "SplitFed-V2"):
         split = training_plain.split_fed_v1 if case.algorithm == "SplitFed-V1" else training_plain.split_fed_v2
         return split(net, case.cut, data, make)
-    guide = auxiliaries(case, net).at(case.cut)
+    guide = torchs(auxiliaries(case, net).at(case.cut))
     if case.algorithm == "CSE-FSL":
         return training_guided.cse_fsl(net, case.cut, guide, data, make, EVERY)
     return training_guided.fsl_sage(net, case.cut, guide, data, make, EVERY, align_every=align_every, align_steps=align_steps,

@@ -80,7 +80,7 @@ def test_the_plain_alignment_and_ours_reach_the_same_auxiliary_network():
 
 
 def test_a_row_tells_the_time_of_either_side_and_its_ratio():
-    rows = list(training.compared("fedavg-mlp-100", training.Asked(quick=True, repeats=2, stopped=None)))
+    rows = list(training.compared("fedavg-mlp-100", training.Asked(quick=True, repeats=2)))
     assert [(row.case, row.what, row.unit, row.target) for row in rows] == [("fedavg-mlp-100", "a round", "s", 5.0)]
     assert rows[0].other > 0
     assert rows[0].ratio == pytest.approx(rows[0].other / rows[0].ours, abs=1e-3)
