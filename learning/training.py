@@ -53,7 +53,8 @@ class Training:
 
     def sizes(self, samples: int) -> list[int]:
         """Sizes of the mini-batches of a round, for a device of ``samples`` samples."""
-        one_pass = [len(part) for part in torch.arange(samples).split(self.batch)]
+        full, rest = divmod(samples, self.batch)
+        one_pass = [self.batch] * full + [rest] * (rest > 0)
         return [one_pass[i % len(one_pass)] for i in range(self.steps or len(one_pass))] if samples else []
 
     def batches(self, shard: Shard, draws: Draws) -> Iterator[Batch]:
