@@ -144,6 +144,7 @@ def crews(net: nn.Sequential, training: Training, shards: Sequence[Shard], plans
           able: bool = True) -> list[tuple[int, ...]]:
     """Devices that may compute as one, in their order: of one cut, if they are ``able``; each alone where the network gains
     nothing by it."""
+    able = able and training.client.elementwise and training.server.elementwise
     alike: defaultdict[object, list[int]] = defaultdict(list)
     for k, plan in planned(plans, devices):
         x = shards[k].x[:training.batch]

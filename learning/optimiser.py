@@ -1,7 +1,7 @@
 """torch's optimisers as values: what they are given stays as it was, and what a round moves is copied only once."""
 
 from collections.abc import Callable, Sequence
-from copy import copy
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,10 @@ from learning.params import Params, keeps_all
 from learning.split import Learnt
 
 Moments = dict[str, dict[str, Any]]      # what an optimiser remembers of each parameter: momentum, squares, number of steps
+
+
+ELEMENTWISE = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.Adagrad, torch.optim.Adamax,
+               torch.optim.Adadelta, torch.optim.NAdam, torch.optim.RAdam)
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,11 @@ class Optimiser:
     make: Callable[..., torch.optim.Optimizer]
     lr: float
     settings: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether a step moves every entry for itself, so that several devices' can be one."""
+        return self.make in ELEMENTWISE
 
     def __post_init__(self) -> None:
         if not self.lr > 0:
@@ -79,8 +88,8 @@ class Side:
         """Give ``sides``, of which this one was joined, what they have become."""
         moments = self.moments
         for i, side in enumerate(sides):
-            side.values = {name: v[i] for name, v in self.values.items()}
-            side._before = {name: {key: v[i] if _is_of_each(v) else copy(v) for key, v in state.items()}
+            side.values = {name: v[i].clone() for name, v in self.values.items()}            # a view would keep all in memory
+            side._before = {name: {key: v[i].clone() if _is_of_each(v) else deepcopy(v) for key, v in state.items()}
                             for name, state in moments.items()}
             side._own, side._torchs = {}, []
 
@@ -107,7 +116,7 @@ class Side:
         for known in (True, False):                                 # of one optimiser all have moments, or none
             self._join([name for name in joining if (name in self._before) == known])
         for name, g in grads.items():
-            self._own[name].grad = (g * self._mask[name] if name in self._mask else g).contiguous()  # fused steps read no strides
+            self._own[name].grad = (g * self._mask[name] if name in self._mask else g).contiguous()
             if self.values[name] is not self._own[name]:
                 self.values[name] = self._own[name].copy_(self.values[name])
         for torchs in self._torchs:
@@ -121,13 +130,19 @@ class Side:
         """Copy values and moments of parameters that move from now on."""
         if not names:
             return
-        copies = {name: self.values[name].detach().clone() for name in names}
+        copies = {name: _as_it_lies(self.values[name].detach()) for name in names}
         torchs = self._optimiser.make(list(copies.values()), lr=self._optimiser.lr, **dict(self._optimiser.settings))
         for name in copies.keys() & self._before.keys():
-            torchs.state[copies[name]] = {key: v.clone() if isinstance(v, Tensor) else v for key, v in self._before[name].items()}
+            torchs.state[copies[name]] = {
+                key: _as_it_lies(v) if isinstance(v, Tensor) else v for key, v in self._before[name].items()}
         self._torchs.append(torchs)
         self._own.update(copies)
         self.values.update(copies)
+
+
+def _as_it_lies(value: Tensor) -> Tensor:
+    """A copy that lies in memory as its gradients do: fused steps read no strides."""
+    return value.clone(memory_format=torch.contiguous_format)
 
 
 def join(each: Sequence[Params]) -> Params:
@@ -137,7 +152,7 @@ def join(each: Sequence[Params]) -> Params:
 
 
 def _join_moments(each: Sequence[Moments]) -> Moments:
-    return {name: {key: torch.stack([moments[name][key] for moments in each]) if _is_of_each(v) else copy(v)
+    return {name: {key: torch.stack([moments[name][key] for moments in each]) if _is_of_each(v) else deepcopy(v)
                    for key, v in state.items()} for name, state in each[0].items()}
 
 

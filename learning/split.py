@@ -122,7 +122,7 @@ def serve_all(part: nn.Module, values: Params, received: Tensor, y: Tensor, weig
     losses = mean_loss(scores, y)
     link.losses.append(losses.detach())
     link.up["labels"] += y.numel() * label_bits(scores.shape[-1])
-    served = through(ahead._replace(out=losses @ weight), received)
+    served = through(ahead._replace(out=(losses * weight).sum()), received)
     return served._replace(cut_grad=served.cut_grad / weight.view(-1, *[1] * (received.dim() - 2)))
 
 

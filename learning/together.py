@@ -32,7 +32,7 @@ class Together(nn.Sequential):
     def __getitem__(self, at: Any) -> Any:
         if not isinstance(at, slice):
             return super().__getitem__(at)
-        return Together(OrderedDict(list(self.named_children())[at]), self.copies)
+        return Together(OrderedDict(list(self._modules.items())[at]), self.copies)
 
     def forward(self, x: Tensor) -> Tensor:
         """(samples, n, ...) to (samples, n, ...)."""
@@ -67,6 +67,8 @@ class _BatchNorm2d(nn.BatchNorm2d):
 
 class _GroupNorm(nn.GroupNorm):
     def forward(self, x: Tensor) -> Tensor:
+        if x.dim() != 4:
+            raise NotImplementedError("only images have a twin's norm")
         weight, bias = (None if t is None else t.flatten() for t in (self.weight, self.bias))
         return F.group_norm(x, self.num_groups * (x.shape[1] // self.num_channels), weight, bias, self.eps)
 
@@ -105,7 +107,7 @@ def _twin(net: nn.Sequential, copies: int) -> Together:
         layer.__class__ = TWINS.get(type(layer), type(layer))
         if isinstance(layer, _Flatten):
             layer.copies = copies
-    return Together(OrderedDict(made.named_children()), copies)
+    return Together(OrderedDict(made._modules), copies)              # with layers that come twice
 
 
 def gains(net: nn.Sequential, x: Tensor) -> bool:
@@ -130,7 +132,8 @@ def _can(layer: nn.Module) -> bool:
         return False
     if isinstance(layer, nn.Flatten) and (layer.start_dim, layer.end_dim) != (1, -1):
         return False
-    return type(layer) in TWINS or type(layer) in AS_THEY_ARE
+    hooked = layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks        # what they see would lie otherwise
+    return not hooked and (type(layer) in TWINS or type(layer) in AS_THEY_ARE)
 
 
 def _pays(net: nn.Sequential, x: Tensor) -> bool:
@@ -139,7 +142,7 @@ def _pays(net: nn.Sequential, x: Tensor) -> bool:
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counted:
             functional_call(twin(net, 1).eval(), values, (x[:1, None],))
-    except (NotImplementedError, RuntimeError):
+    except (NotImplementedError, RuntimeError, ValueError):
         return False
     return counted.get_total_flops() * len(x) <= SMALL or not any(isinstance(layer, nn.Conv2d) for layer in net.modules())
 

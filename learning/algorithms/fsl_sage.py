@@ -137,8 +137,9 @@ class FSLSage:
                         received, bits = send(smashed)
                         links[k].up["smashed"] += bits                                       # device -> server
                         arrived[k] = received, y
-                    if k in due:
+                    if due and k in arrived:                                 # all in their order, then
                         take(k, *arrived.pop(k))
+                    if k in due:
                         guides[k] = self._align(guides[k], server.values)
                         links[k].down["auxiliary"] += client.size_bits(guides[k].values)     # server -> device
                     done[k] += 1

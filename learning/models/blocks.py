@@ -150,8 +150,9 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (n, channels, height, width) to images."""
-        reach = [self._taps(axis, size) for axis, size in enumerate(x.shape[2:])] if self.training else []
-        if not reach or None in reach or self.groups > 1 or self.padding_mode != "zeros":
+        plain = x.dim() == 4 and self.groups == 1 and self.padding_mode == "zeros" and not isinstance(self.padding, str)
+        reach = [self._taps(axis, size) for axis, size in enumerate(x.shape[2:])] if plain and self.training else []
+        if not reach or None in reach:
             return super().forward(x)
         (taps_h, data_h), (taps_w, data_w) = reach                   # type: ignore[misc]
         seen, weight = x[:, :, data_h, data_w], self.weight[:, :, taps_h, taps_w]
@@ -160,7 +161,7 @@ class Conv2d(nn.Conv2d):
     def _taps(self, axis: int, size: int) -> tuple[slice, slice] | None:
         """Along an axis of which one pixel is left: the weights that meet data, and the data; None if more is left."""
         kernel, stride, margin = self.kernel_size[axis], self.stride[axis], int(self.padding[axis])
-        if self.dilation[axis] > 1 or (size + 2 * margin - kernel) // stride > 0:
+        if self.dilation[axis] > 1 or margin > kernel or (size + 2 * margin - kernel) // stride != 0:
             return None
         first, last = max(0, margin), min(kernel, margin + size)
         return slice(first, last), slice(first - margin, last - margin)

@@ -6,10 +6,11 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.functional import scaled_dot_product_attention
 from torch.testing import assert_close
+from torch.utils.flop_counter import FlopCounterMode
 
 from learning import models
 from learning.models import as_blocks, build, cnn, lenet, mlp, resnet18, resnet18_cifar, resnet50, smashed_shape, vgg11, vit_tiny
-from learning.models.blocks import shapes
+from learning.models.blocks import Conv2d, shapes
 from learning.models.vit import Attention, Encoder
 
 torch.set_num_threads(1)
@@ -208,3 +209,30 @@ def test_a_chain_that_cannot_be_trained_is_refused(make, sentence):
 def test_an_image_or_a_setting_that_does_not_fit_is_named(make, shape, settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         build(make, shape, 10, 0, **settings)
+
+
+@pytest.mark.parametrize(("size", "kernel", "stride", "padding"), [
+    (1, 3, 1, 1), (2, 3, 2, 1), (3, 3, 1, 0), (1, 5, 2, 2), (4, 7, 4, 3), (1, (3, 1), 1, (1, 0)), (1, 3, 1, "same"),
+    (4, 3, 1, 1), (1, 1, 1, 0)])
+def test_a_convolution_that_spares_the_margin_is_torchs(rng, size, kernel, stride, padding):
+    """Values and gradients, in training; and evaluation counts what torch's convolution multiplies."""
+    ours = Conv2d(3, 4, kernel, stride, padding)
+    theirs = nn.Conv2d(3, 4, kernel, stride, padding)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.from_numpy(rng.standard_normal((5, 3, size, size))).float().requires_grad_()
+    ends = []
+    for layer in (ours, theirs):
+        out = layer(x)
+        ends.append([out, *torch.autograd.grad((out ** 2).sum(), [x, layer.weight, layer.bias])])
+    for mine, its in zip(*ends, strict=True):
+        torch.testing.assert_close(mine, its, rtol=1e-4, atol=1e-5)
+    assert torch.equal(ours.eval()(x), theirs.eval()(x))
+
+
+def test_a_convolution_that_spares_the_margin_does_spare_it():
+    layer, x = Conv2d(8, 8, 3, padding=1), torch.zeros(2, 8, 1, 1)
+    with FlopCounterMode(display=False) as training:
+        layer(x)
+    with FlopCounterMode(display=False) as evaluation:
+        layer.eval()(x)
+    assert evaluation.get_total_flops() == 9 * training.get_total_flops()

@@ -12,10 +12,13 @@ from torch.func import functional_call
 
 from learning import crew, params
 from learning.algorithm import Plan, Streams
+from learning.algorithms import fsl_sage
 from learning.algorithms.epsl import EPSL
 from learning.algorithms.fed_avg import FedAvg
-from learning.models import build, cnn, lenet, mlp, resnet18, vit_tiny
-from learning.optimiser import Side, join
+from learning.algorithms.fsl_sage import FSLSage
+from learning.estimate import Auxiliaries
+from learning.models import as_blocks, build, cnn, lenet, mlp, resnet18, vit_tiny
+from learning.optimiser import Optimiser, Side, join
 from learning.split import learn
 from learning.together import can, gains, twin
 from learning.training import Training
@@ -163,6 +166,82 @@ def test_sides_that_are_joined_leave_what_they_were_made_of(rng):
     assert all(float(side.moments["0.w"]["step"]) == 1 for side in sides)
     sides[0].step({"0.w": draw(rng, 2, 3)})                        # goes on alone, and the others' stay
     assert [float(side.moments["0.w"]["step"]) for side in sides] == [2, 1, 1]
+
+
+def test_a_layer_that_comes_twice_comes_twice_in_a_twin(rng):
+    relu = nn.ReLU()
+    net = as_blocks(nn.Sequential(nn.Flatten(), nn.Linear(16, 6), relu, nn.Linear(6, 6), relu, nn.Linear(6, 3))).double()
+    net[2] = net[4] = relu
+    x = draw(rng, 5, 2, *SHAPE)
+    assert len(twin(net, 2)) == len(twin(net, 2)[:]) == 6
+    out = functional_call(twin(net, 2), join([params.values(net)] * 2), (x,))
+    torch.testing.assert_close(out[:, 1], net(x[:, 1]), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("net", [
+    nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.GroupNorm(2, 6), nn.Linear(6, 3)),
+    nn.Sequential(nn.Conv2d(1, 8, 8), nn.GroupNorm(8, 8), nn.Flatten(), nn.Linear(8, 3)),
+    nn.Sequential(nn.Conv2d(1, 8, 8), nn.BatchNorm2d(8, track_running_stats=False), nn.Flatten(), nn.Linear(8, 3))])
+def test_a_network_whose_trial_fails_has_no_twin(net):
+    assert not gains(net, torch.zeros(2, 1, 8, 8))
+
+
+def test_a_layer_that_is_watched_has_no_twin():
+    """What a hook sees would lie otherwise."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    assert can(net)
+    net[1].register_forward_hook(lambda module, given, out: out - out.mean(0, keepdim=True))
+    assert not can(net)
+
+
+def test_what_a_device_has_keeps_nobody_elses_in_memory(rng):
+    """Also after many rounds with others: a view would keep the values of all."""
+    net, data = build(features, SHAPE, 3, 0).double(), shards(rng, *[4] * 6)
+    algorithm = FedAvg(net, Training(4, 1, OPTIMISERS["momentum"]))
+    state = algorithm.init(6)
+    for left in (6, 5, 4):
+        state, _ = algorithm.step(state, data, [Plan(3)] * left + [None] * (6 - left), Streams())
+    for moments in state.moments:
+        for name, held in moments.items():
+            assert held["momentum_buffer"].untyped_storage().nbytes() == state.model[name].untyped_storage().nbytes()
+
+
+@pytest.mark.parametrize("change", [lambda net: net.to(memory_format=torch.channels_last),
+                                    lambda net: net[1][1].weight.data.set_(net[1][1].weight.data.T.contiguous().T)])
+def test_weights_that_lie_otherwise_in_memory_train_alike(rng, change):
+    net, data = build(small_images, SHAPE, 3, 0).double(), shards(rng, 8, 8)
+    other = copy.deepcopy(net)
+    change(other)
+    ends = []
+    for each in (net, other):
+        algorithm = FedAvg(each, Training(4, 2, OPTIMISERS["momentum"]))
+        state = algorithm.init(2)
+        for _ in range(2):
+            state, _ = algorithm.step(state, data, [Plan(3)] * 2, Streams())
+        ends.append(state.model)
+    assert_same(ends[1], ends[0], 1e-10)
+
+
+def test_an_optimiser_that_looks_at_a_whole_tensor_has_each_device_alone(rng):
+    net, data = build(features, SHAPE, 3, 0).double(), shards(rng, 4, 4)
+    factored = Training(4, 1, Optimiser(torch.optim.Adafactor, 0.01))
+    assert crew.crews(net, factored, data, plans(3, 3), range(2)) == [(0,), (1,)]
+    state, _ = FedAvg(net, factored).step(FedAvg(net).init(2), data, plans(3, 3), Streams())
+    assert all(p.isfinite().all() for p in state.model.values())
+
+
+def test_the_server_takes_devices_in_the_drawn_order_also_where_some_are_due_for_an_alignment(rng, monkeypatch):
+    """Device 1 sat out the first round and is aligned in the second; devices are told by their samples."""
+    net, data, sizes = build(features, SHAPE, 3, 0).double(), shards(rng, 3, 4, 5, 6), []
+    algorithm = FSLSage(net, Auxiliaries(net, SHAPE, 3), Training(9), every=1, align_every=100, align_steps=2)
+    state, _ = algorithm.step(algorithm.init(4), data, without(plans(2, 2, 2, 2), 1), Streams())
+    served = fsl_sage.serve
+    monkeypatch.setattr(fsl_sage, "serve", lambda part, values, x, y, link: (sizes.append(len(y)),
+                                                                             served(part, values, x, y, link))[1])
+    algorithm.step(state, data, plans(2, 2, 2, 2), Streams())
+    order = Streams().order(1, [0, 1, 2, 3])
+    assert sizes == [3 + k for k in order]
+    assert order.index(1) > 0
 
 
 def test_many_devices_are_several_teams(rng):
