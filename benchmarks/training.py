@@ -3,7 +3,7 @@
 Rows, all on one thread, in the time that this process really had the processor; the sides take turns, and times are medians:
 
 - *a round* of ours, against the plain loops of ``training_plain`` and ``training_guided``, which reach the same averaged models
-  (``tests/benchmarks/test_training.py``); five local steps, batches of 32 digits or 64 noises of CIFAR-10's size;
+  (``tests/benchmarks/test_plain_loops.py``); five local steps, batches of 32 digits or 64 noises of CIFAR-10's size;
 - *FSL-SAGE* by the published schedule, 100 steps of alignment on 1000 kept samples every tenth round. Measured are a round
   without one, the truth that a device's alignment needs, and its steps, of which a few tell the price of all; a round with its
   tenth of an alignment is the sum. A second row is of a pass over 5000 samples a device (CIFAR-10 on ten devices) a round.
