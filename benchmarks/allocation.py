@@ -30,6 +30,7 @@ import pandas as pd
 from benchmarks.cells import cell
 from optim.deadline import residual, solve_kkt
 from optim.deadline_cvxpy import ConicModel
+from optim.fastest import least_deadline
 from optim.problem import Deadline
 
 SCARCE = 0.15
@@ -77,9 +78,13 @@ def resolve(model: ConicModel, problem: Deadline) -> float:
 
 
 def against_cvxpy(devices: int, fades: int, grades: Grades, share: float = 1.0) -> tuple[float, float]:
-    """Median seconds of a re-solve by cvxpy, and by ours from the last price, with a ``share`` of the band."""
+    """Median seconds of a re-solve by cvxpy, and by ours from the last price, with a ``share`` of the band (and as much more time
+    as the shortest round then takes)."""
     rows = cell(seed=1, devices=devices, options=1, rows=fades)
-    problems = [replace(rows, gain=gain, band=share * rows.band) for gain in rows.gain]
+    least = float(np.max(least_deadline(rows)))
+    rows = replace(rows, band=share * rows.band)
+    rows = replace(rows, deadline=rows.deadline * float(np.max(least_deadline(rows))) / least)
+    problems = [replace(rows, gain=gain) for gain in rows.gain]
     model, price, theirs, ours = ConicModel(problems[0]), None, [], []
     resolve(model, problems[0])
     for problem in problems:
