@@ -41,4 +41,3 @@ def by_cut(values: Mapping[int, Params], plans: Plans, share: Mapping[int, float
     """The mean for each cut, over the devices that have it."""
     cuts = {k: plan.cut for k, plan in planned(plans, values)}
     return {cut: mean({k: v for k, v in values.items() if cuts[k] == cut}, share) for cut in sorted(set(cuts.values()))}
-

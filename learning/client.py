@@ -9,13 +9,13 @@ from learning import params
 from learning.algorithm import Affine, Draws, Link, Plan, Shard, Work
 from learning.compress import FLOAT_BITS, label_bits, quantise, scales_of, sent_bits
 from learning.crew import Team
-from learning.crossing import PLAIN, Compression, crossing_bits, side_bits
+from learning.crossing import PLAIN, Compression, crossing_bits, send, side_bits
 from learning.masking import prune
 from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
 from learning.split import Learnt, split_gradient, split_gradients
-from learning.training import Training
+from learning.training import Batch, Training
 
 
 def fetch(model: Params, held: Params, cut: int, link: Link) -> Params:
@@ -40,6 +40,19 @@ def step(net: nn.Sequential, cut: int, front: Side, server: Side, x: Tensor, y: 
     done = split_gradient(net, {**server.values, **front.values}, cut, x, y, link=link)
     front.descend(done)
     server.descend(done.back(cut))
+
+
+def some_uploads(team: Team, out: Tensor, done: dict[int, int], every: int, links: Sequence[Link]) -> dict[int, Batch]:
+    """What the server receives of a team's outputs, of those devices whose turn it is: of each, one mini-batch in ``every``, the
+    first of a round among them. ``done`` counts each device's mini-batches, this one too from now on."""
+    arrived: dict[int, Batch] = {}
+    for k, smashed, y in zip(team.devices, team.each(out.detach()), team.each(team.y), strict=True):
+        if done[k] % every == 0:
+            received, bits = send(smashed)
+            links[k].up["smashed"] += bits                                                   # device -> server
+            arrived[k] = received, y
+        done[k] += 1
+    return arrived
 
 
 def served_step(net: nn.Sequential, cut: int, team: Team, server: Params, weight: Mapping[int, float],

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from learning.algorithm import Draws, Link, Plans, Shard, planned
 from learning.optimiser import Side, join
@@ -41,7 +40,6 @@ class Team(NamedTuple):
     x: Tensor
     y: Tensor
     link: Link
-
 
     def of(self, net: nn.Sequential) -> nn.Sequential:
         """Another network of theirs, as :attr:`net` is the first."""
@@ -122,19 +120,12 @@ class Crew:
                     twin(self._net, len(team)), tuple(map(Side.joined, zip(*(self._sides[k] for k in team), strict=True))))
 
 
-def normed(net: nn.Module) -> bool:
-    """Whether samples of a mini-batch meet in the network: then no other device's may be among them."""
-    return any(isinstance(layer, _BatchNorm) for layer in net.modules())
-
-
 def share_out(told: Link, links: Sequence[Link]) -> None:
     """Enter what devices did as one in the account of each: the same traffic for all, and everybody's own loss."""
-    for kind, bits in told.up.items():
-        for link in links:
-            link.up[kind] += bits / len(links)
-    for kind, bits in told.down.items():
-        for link in links:
-            link.down[kind] += bits / len(links)
+    for link in links:
+        for mine, all_of_them in ((link.up, told.up), (link.down, told.down)):
+            for kind, bits in all_of_them.items():
+                mine[kind] += bits / len(links)
     for losses in told.losses:
         for link, loss in zip(links, losses.unbind(), strict=True):
             link.losses.append(loss)

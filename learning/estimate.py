@@ -14,6 +14,7 @@ from learning import auxiliary, client, params
 from learning.algorithm import Affine, Work
 from learning.crossing import PLAIN
 from learning.models import smashed_shape
+from learning.models.blocks import normed
 from learning.optimiser import Optimiser, Side
 from learning.params import Params
 from learning.profile import Profile, profile
@@ -21,6 +22,7 @@ from learning.split import ask, forward
 
 HELD, LOOK, PATIENCE = 5, 5, 2     # one sample in so many is held out; looked at after so many steps; so many looks without gain
 PIECE = 2**19                      # entries of smashed data that go through an auxiliary network at once
+
 
 @dataclass(frozen=True)
 class Auxiliaries:
@@ -111,8 +113,7 @@ class Samples(NamedTuple):
 
     def pieces(self, part: nn.Module) -> Iterator[slice]:
         """Runs of samples that stay in the processor's cache together; all in one where batch norm ties them to each other."""
-        tied = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in part.modules())
-        most = len(self.y) if tied else max(1, PIECE * len(self.y) // max(1, self.smashed.numel()))
+        most = len(self.y) if normed(part) else max(1, PIECE * len(self.y) // max(1, self.smashed.numel()))
         return (slice(start, start + most) for start in range(0, len(self.y), max(1, most)))
 
 

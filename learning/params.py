@@ -70,14 +70,14 @@ class Mean:
 
     def values(self, otherwise: Params | None = None) -> Params:
         """The mean so far; ``otherwise`` where nobody kept an entry, or zero."""
-        found = {}
-        for name, mass in self._mass.items():
-            rest = (otherwise or {}).get(name, torch.zeros_like(self._sum[name]))
-            if isinstance(mass, Tensor):
-                found[name] = torch.where(mass > 0, self._sum[name] / mass.where(mass > 0, 1), rest)
-            else:
-                found[name] = self._sum[name] / mass if mass > 0 else rest
-        return found
+        return {name: self._value(name, (otherwise or {}).get(name)) for name in self._sum}
+
+    def _value(self, name: str, otherwise: Tensor | None) -> Tensor:
+        total, mass = self._sum[name], self._mass[name]
+        if not isinstance(mass, Tensor) and mass > 0:
+            return total / mass
+        rest = torch.zeros_like(total) if otherwise is None else otherwise
+        return rest if not isinstance(mass, Tensor) else torch.where(mass > 0, total / mass.where(mass > 0, 1), rest)
 
 
 def squared_norm(params: Params) -> float:

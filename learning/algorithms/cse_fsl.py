@@ -16,7 +16,6 @@ from torch import nn
 from learning import average, client, params
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
 from learning.crew import Crew, crews
-from learning.crossing import send
 from learning.estimate import Auxiliaries, guided_work
 from learning.optimiser import Moments, Side
 from learning.params import Params
@@ -99,12 +98,7 @@ class CSEFSL:
             for team in crew.teams(batches):
                 (own, asked), cut = team.sides, cuts[team.devices[0]].cut
                 ahead = forward(team.net[:cut], own.values, team.x)
-                for k, smashed, y in zip(team.devices, team.each(ahead.out.detach()), team.each(team.y), strict=True):
-                    if done[k] % self.every == 0:
-                        received, bits = send(smashed)
-                        links[k].up["smashed"] += bits                                       # device -> server
-                        arrived[k] = received, y
-                    done[k] += 1
+                arrived |= client.some_uploads(team, ahead.out, done, self.every, links)
                 local = serve(team.of(self.auxiliaries.at(cut)), asked.values, ahead.out, team.y)
                 own.descend(Learnt(backward(ahead, local.cut_grad), ahead.buffers))
                 asked.descend(local)

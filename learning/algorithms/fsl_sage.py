@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from learning import average, client, params
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
 from learning.crew import Crew, crews
-from learning.crossing import send
 from learning.estimate import Auxiliaries, Samples, align, align_until, guided_work
 from learning.optimiser import Moments, Optimiser, Side, adam
 from learning.params import Params
@@ -132,17 +131,12 @@ class FSLSage:
             for team in crew.teams(batches, alone=bool(due)):                # who waits for an alignment waits alone
                 (own,), cut = team.sides, guides[team.devices[0]].cut
                 ahead = forward(team.net[:cut], own.values, team.x)
-                for k, smashed, y in zip(team.devices, team.each(ahead.out.detach()), team.each(team.y), strict=True):
-                    if done[k] % self.every == 0:
-                        received, bits = send(smashed)
-                        links[k].up["smashed"] += bits                                       # device -> server
-                        arrived[k] = received, y
-                    if due and k in arrived:                                 # all in their order, then
-                        take(k, *arrived.pop(k))
+                arrived |= client.some_uploads(team, ahead.out, done, self.every, links)
+                for k in (k for k in team.devices if due and k in arrived):  # all in their order, then
+                    take(k, *arrived.pop(k))
                     if k in due:
                         guides[k] = self._align(guides[k], server.values)
                         links[k].down["auxiliary"] += client.size_bits(guides[k].values)     # server -> device
-                    done[k] += 1
                 estimate = ask(team.of(self.auxiliaries.at(cut)), team.joined([guides[k].values for k in team.devices]),
                                ahead.out, team.y)
                 own.descend(Learnt(backward(ahead, estimate), ahead.buffers))

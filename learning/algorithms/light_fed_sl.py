@@ -21,9 +21,10 @@ from torch import nn
 
 from learning import average, client, masking, params
 from learning.algorithm import Draws, Link, Plan, Plans, Round, Shard, Streams, Work, planned, taking_part
-from learning.crew import Crew, crews, normed
+from learning.crew import Crew, crews
 from learning.crossing import PLAIN, Compression
 from learning.masking import BY_MAGNITUDE, Kept, Pruning, Trace
+from learning.models.blocks import normed
 from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile

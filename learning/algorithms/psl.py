@@ -13,8 +13,9 @@ from torch import nn
 
 from learning import average, client, params
 from learning.algorithm import Link, Plans, Round, Shard, Streams, Work, planned, taking_part
-from learning.crew import Crew, crews, normed
+from learning.crew import Crew, crews
 from learning.crossing import PLAIN
+from learning.models.blocks import normed
 from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile

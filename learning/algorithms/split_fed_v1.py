@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from learning import average, client, params
+from learning import client, params
 from learning.algorithm import Link, Plans, Round, Shard, Streams, Work, planned, taking_part
 from learning.crew import Crew, crews
 from learning.crossing import PLAIN
@@ -53,7 +53,7 @@ class SplitFedV1:
     def step(self, state: SplitFedV1State, shards: Sequence[Shard], plans: Plans,
              streams: Streams) -> tuple[SplitFedV1State, Round]:
         share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
-        of_client, of_server, mean = list(state.client), list(state.server), average.Mean()
+        of_client, of_server, mean = list(state.client), list(state.server), params.Mean()
         for devices in crews(self.net, self.training, shards, plans, share):
             draws, sides = {k: streams.draws(state.round, k) for k in devices}, {}
             for k, plan in planned(plans, devices):

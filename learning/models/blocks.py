@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 NORMS = ("batch", "group", "none")
@@ -111,6 +111,11 @@ def _check_tensors(chain: nn.Sequential) -> None:
     for (i, one), (j, other) in itertools.combinations(enumerate(chain), 2):
         if {*map(id, one.parameters())} & {*map(id, other.parameters())}:
             raise ValueError(f"each block must have parameters of its own, got some that blocks {i} and {j} share")
+
+
+def normed(net: nn.Module) -> bool:
+    """Whether samples of a mini-batch meet in the network: then no other device's may be among them."""
+    return any(isinstance(layer, _BatchNorm) for layer in net.modules())
 
 
 def shapes(net: nn.Sequential, shape: Sequence[int]) -> list[tuple[int, ...]]:
