@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from learning.crossing import PLAIN, Compression
 from learning.params import Params
 from learning.profile import Profile
 
@@ -36,15 +37,25 @@ class Plan:
         The device runs the first ``cut`` blocks.
     ratio : float
         Share of its weights that it prunes, in [0, 1).
+    compression : Compression or None
+        How small it makes what it sends and gets back; None for the algorithm's own.
     """
 
     cut: int
     ratio: float = 0.0
+    compression: Compression | None = None
 
     def __post_init__(self) -> None:
         if not (self.cut >= 1 and 0 <= self.ratio < 1):
             raise ValueError("a plan has a cut of 1 or more [blocks] and a ratio within [0, 1) [1], "
                              f"got {self.cut} and {self.ratio}")
+        if not isinstance(self.compression, Compression | None):
+            raise ValueError(f"a plan's compression must be a Compression, or None for the algorithm's own, "
+                             f"got {self.compression!r}")
+
+    def compression_or(self, own: Compression) -> Compression:
+        """The plan's compression, or the algorithm's ``own``."""
+        return own if self.compression is None else self.compression
 
 
 Plans = Sequence[Plan | None]        # one a device; None sits the round out
@@ -154,7 +165,9 @@ class Algorithm(Protocol):
     """``init`` makes the first state; ``step`` turns a state into the next; ``work`` says what a round costs.
 
     An algorithm is a frozen dataclass of settings and holds no state of its own, so one value may serve many runs.
-    A device takes part in a round if it has a plan and at least one sample.
+    A device takes part in a round if it has a plan and at least one sample. An algorithm that compresses has a setting
+    ``compression``, in the place of which a plan may put another for its device; ``replace(algorithm, compression=...)`` then
+    says what that costs. One without the setting sends floats.
     """
 
     @property
@@ -202,6 +215,9 @@ def taking_part(algorithm: Algorithm, held: Sequence[Any], shards: Sequence[Shar
             raise ValueError(f"device {k}: its cut must be one of {list(algorithm.cuts())} [blocks], got {plan.cut}")
         if plan is not None and plan.ratio and not algorithm.prunes:
             raise ValueError(f"device {k}: {type(algorithm).__name__} does not prune, its ratio must be 0, got {plan.ratio}")
+        if plan is not None and plan.compression_or(PLAIN) != PLAIN and not hasattr(algorithm, "compression"):
+            raise ValueError(f"device {k}: {type(algorithm).__name__} does not compress, its plan's compression must be None, "
+                             f"got {plan.compression}")
     sizes = {k: len(shard) for k, (shard, plan) in enumerate(zip(shards, plans, strict=True)) if plan is not None and len(shard)}
     return {k: size / sum(sizes.values()) for k, size in sizes.items()}
 

@@ -1,7 +1,7 @@
 """Devices that train at the same time, and compute as one where that is faster."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -132,13 +132,13 @@ def share_out(told: Link, links: Sequence[Link]) -> None:
 
 
 def crews(net: nn.Sequential, training: Training, shards: Sequence[Shard], plans: Plans, devices: Iterable[int],
-          able: bool = True) -> list[tuple[int, ...]]:
-    """Devices that may compute as one, in their order: of one cut, if they are ``able``; each alone where the network gains
-    nothing by it."""
+          able: bool = True, alone: Collection[int] = ()) -> list[tuple[int, ...]]:
+    """Devices that may compute as one, in their order: of one cut, if they are ``able``; each by itself where the network gains
+    nothing by it, and those that have to be ``alone``."""
     able = able and training.client.elementwise and training.server.elementwise
     alike: defaultdict[object, list[int]] = defaultdict(list)
     for k, plan in planned(plans, devices):
         x = shards[k].x[:training.batch]
-        alike[plan.cut if able and gains(net, x) else (plan.cut, k)].append(k)
+        alike[plan.cut if able and k not in alone and gains(net, x) else (plan.cut, k)].append(k)
     most = max(2, min(MOST, SIZE // max(1, sum(p.numel() for p in net.parameters()))))
     return [tuple(each[start:start + most]) for each in alike.values() for start in range(0, len(each), most)]

@@ -47,7 +47,8 @@ class FedAvgState:
 
 @dataclass(frozen=True)
 class FedAvg:
-    """FedAvg with ``training.steps`` mini-batches a round; its only cut is behind the last block."""
+    """FedAvg with ``training.steps`` mini-batches a round; its only cut is behind the last block, so that of a compression only
+    the bits of an update count."""
 
     net: nn.Sequential
     training: Training = DEFAULT
@@ -69,9 +70,10 @@ class FedAvg:
         share, links = taking_part(self, state.moments, shards, plans), [Link() for _ in shards]
         of_device, merge, kept = list(state.moments), masking.Merge(self.pruning, state.model), {}
         for devices in crews(self.net, self.training, shards, plans, share):
-            draws, begin, sides = {k: streams.draws(state.round, k) for k in devices}, {}, {}
+            draws, begin, sides, how = {k: streams.draws(state.round, k) for k in devices}, {}, {}, {}
             for k, plan in planned(plans, devices):
                 mask = self.pruning.mask(state.model, plan.ratio, state.trace, k, state.round, draws[k].compression)
+                how[k] = plan.compression_or(self.compression)
                 begin[k], kept[k] = masking.prune(state.model, mask), Kept(plan.ratio, mask)
                 sides[k] = (Side(self.training.client, begin[k], of_device[k], mask),)
                 links[k].down["model"] += client.model_bits(mask)                                    # server -> device
@@ -80,7 +82,7 @@ class FedAvg:
                 own.descend(learn(team.net, own.values, team.x, team.y, team.link))
             for k, (own,) in sides.items():
                 update = params.combine(torch.sub, own.values, begin[k])
-                update = client.upload(self.net, update, kept[k].mask, self.compression, draws[k].compression, links[k])
+                update = client.upload(self.net, update, kept[k].mask, how[k], draws[k].compression, links[k])
                 merge.add(k, update, kept[k].mask, share[k])
                 of_device[k] = own.moments
         model = merge.model()

@@ -8,8 +8,9 @@ quantised is a setting (``Compression``: of the client's weights, of the smashed
 sends what its client side has moved by since it was downloaded. Without compression, with an interval of one and one step a
 round this is SplitFed-V1 by gradient descent.
 
-Devices may have different cuts: ``average.sides`` says what the mean is then. In between two averagings, plans stand. Who misses
-the averaging starts again from the average; what it learnt since the last one is lost.
+Devices may have different cuts: ``average.sides`` says what the mean is then; and different compressions, which do not
+change what a device weighs. In between two averagings, plans stand. Who misses the averaging starts again from the average; what
+it learnt since the last one is lost.
 """
 
 from collections.abc import Mapping, Sequence
@@ -99,14 +100,15 @@ class LightFedSL:
         held = {k: self._fetch(state, k, plan, draws[k].compression, links[k]) for k, plan in planned(plans, share)}
         fronts = {k: Side(self.training.client, h.values, state.client[k], h.mask) for k, h in held.items()}
         server = Side(self.training.server, state.model, state.server)
-        able = not (self.compression.crossing or normed(self.net))
-        groups = crews(self.net, self.training, shards, plans, share, able)
+        how = {k: plan.compression_or(self.compression) for k, plan in planned(plans, share)}
+        alone = [k for k in share if how[k].crossing]                        # rounding the updates does not part a team
+        groups = crews(self.net, self.training, shards, plans, share, not normed(self.net), alone)
         crew = Crew(self.net, {k: (front,) for k, front in fronts.items()}, links, groups)
         for batches, weight in self.training.in_step(shards, draws, share):
             lesson = average.Lesson()
             for team in crew.teams(batches):
                 first = team.devices[0]
-                lesson.add(*client.served_step(self.net, held[first].plan.cut, team, server.values, weight, self.compression,
+                lesson.add(*client.served_step(self.net, held[first].plan.cut, team, server.values, weight, how[first],
                                                draws[first].compression))
             server.descend(lesson.learnt())
         crew.part()
@@ -114,7 +116,7 @@ class LightFedSL:
         after = replace(state, model=server.values, client=client.moments(fronts, state.client), server=server.moments,
                         round=state.round + 1, held=tuple(held.get(k, h) for k, h in enumerate(state.held)))
         if after.round % self.interval == 0:
-            after = self._average(after, held, share, draws, links)
+            after = self._average(after, held, how, share, draws, links)
         return after, Round.of(links)
 
     def _fetch(self, state: LightFedSLState, k: int, plan: Plan, rng: torch.Generator, link: Link) -> Held:
@@ -125,20 +127,21 @@ class LightFedSL:
             mask = self.pruning.mask(front, plan.ratio, state.trace, k, state.round, rng)
             link.down["model"] += client.model_bits(mask)                                    # server -> device
             return Held(plan, mask, masking.prune(front, mask))
-        if held.plan != plan:
-            raise ValueError(f"plans (cuts and ratios) may change only when client sides are averaged, every {self.interval} "
-                             f"rounds; got {plan} for device {k} after {held.plan}")
+        before, now = (replace(each, compression=each.compression_or(self.compression)) for each in (held.plan, plan))
+        if before != now:
+            raise ValueError("plans (cuts, ratios and compressions) may change only when client sides are averaged, every "
+                             f"{self.interval} rounds; got {now} for device {k} after {before}")
         return held
 
-    def _average(self, state: LightFedSLState, held: Mapping[int, Held], share: Mapping[int, float], draws: Mapping[int, Draws],
-                 links: Sequence[Link]) -> LightFedSLState:
+    def _average(self, state: LightFedSLState, held: Mapping[int, Held], how: Mapping[int, Compression],
+                 share: Mapping[int, float], draws: Mapping[int, Draws], links: Sequence[Link]) -> LightFedSLState:
         """Client sides go up, and the mean of all sides of a block becomes the model."""
         split = params.front(state.base, max((h.plan.cut for h in held.values()), default=0))
         served = {name: state.model[name] - base for name, base in split.items()}
         merge = masking.Merge(self.pruning, split)
         for k, h in held.items():
             update = params.combine(torch.sub, h.values, masking.prune(params.front(state.base, h.plan.cut), h.mask))
-            update = client.upload(self.net, update, h.mask, self.compression, draws[k].compression, links[k])
+            update = client.upload(self.net, update, h.mask, how[k], draws[k].compression, links[k])
             merge.add(k, {**served, **update}, h.mask, share[k])                             # device -> server
         merged = merge.model()
         model = {**state.model, **merged}

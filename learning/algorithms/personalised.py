@@ -97,9 +97,10 @@ class Personalised:
         personal, moments, common, kept = list(state.personal), list(state.moments), params.front(state.model, self._shared), {}
         merge = masking.Merge(self.pruning, common)
         for devices in crews(self.net, self.training, shards, plans, share):
-            draws, begin, sides = {k: streams.draws(state.round, k) for k in devices}, {}, {}
+            draws, begin, sides, how = {k: streams.draws(state.round, k) for k in devices}, {}, {}, {}
             for k, plan in planned(plans, devices):
                 mask = self.pruning.mask(common, plan.ratio, state.trace, k, state.round, draws[k].compression)
+                how[k] = plan.compression_or(self.compression)
                 begin[k], kept[k] = masking.prune(common, mask), Kept(plan.ratio, mask)
                 own, before = personal[k] or params.back(state.model, self._shared), moments[k]
                 sides[k] = (Side(self.training.client, begin[k], params.front(before, self._shared), mask),
@@ -114,7 +115,7 @@ class Personalised:
                 common_side.descend(learn(team.net, {**common_side.values, **alone.values}, team.x, team.y, team.link))
             for k, (now, alone) in sides.items():
                 update = params.combine(torch.sub, now.values, begin[k])
-                update = client.upload(self.net, update, kept[k].mask, self.compression, draws[k].compression, links[k])
+                update = client.upload(self.net, update, kept[k].mask, how[k], draws[k].compression, links[k])
                 merge.add(k, update, kept[k].mask, share[k])
                 personal[k], moments[k] = alone.values, {**now.moments, **alone.moments}
         shared = merge.model()
