@@ -8,18 +8,18 @@ One round w+ = w - eta sum_k omega_k g_k, device k computing at its pruned weigh
     E F(w^+) \le F(w) - \tfrac{\eta}{2}\|\nabla F\|^2 + \tfrac{\eta}{2}\|\nabla F - \textstyle\sum_k\omega_k h_k\|^2
                + \tfrac{\beta\eta^2}{2} \textstyle\sum_k \omega_k^2 (\sigma^2 + \Omega_k)                      \tag{1}
 
-With R_0 rounds planned without pruning, u = 2 theta / (eta R_0) and theta = F(w_0) - F*, either form below gives
+With R_0 rounds planned without pruning, u = 2 theta / (eta R_0), theta = F(w_0) - F*, and the share r = eta mean(beta sigma^2)
+sum omega^2 / u of sampling noise, either form below gives
 
 .. math:: R = R_0 / (1 - \Phi),\qquad \Phi = \textstyle\sum_k [\varphi_k(o_k) + c_{k,o_k}(\rho_k)].          \tag{2}
 
-*Relative* (ours): the bias is measured relative to the gradient, as the ratio of their sums along a pilot run (which is what
-summing (1) asks for), kappa(rho) = scale rho^exponent for each split, with all devices alike; devices that decide
-differently are joined by Jensen's inequality. r = eta mean(beta sigma^2) sum omega^2 / u is the share of sampling noise:
+*Relative* (ours): biases are measured relative to the gradient, as ratios of sums along a pilot run (which is what summing (1)
+asks for): kappa(rho) = scale rho^exponent by pruning, kappa_0 by compression (dropout is unbiased, what lies behind it is not),
+delta by averaging client sides seldom. All devices alike in the pilot; those that decide differently are joined by Jensen's
+inequality, and the three are added:
 
 .. math:: c_k = (1 + r)\, \omega_k \kappa(\rho_k),\quad
-          \varphi_k = (1 + r)\, \omega_k \kappa_0 + \eta\,\omega_k^2\, \overline{\beta\Omega} / u                    \tag{3}
-
-with kappa_0 the relative bias of the compression (dropout is unbiased, what lies behind it is not).
+          \varphi_k = (1 + r)\, \omega_k (\kappa_0 + \delta) + \eta\,\omega_k^2\, \overline{\beta\Omega} / u               \tag{3}
 
 *Constants* (the literature's form, reconstructed): E|gradient of block j|^2 <= G_j^2, |w_j|^2 <= W_j^2, magnitude pruning
 removes at most the share rho of both, and averaging every I rounds drifts by at most 4 eta^2 I^2 G_c^2:
@@ -27,14 +27,17 @@ removes at most the share rho of both, and averaging every I rounds drifts by at
 .. math:: c_k = 3 \omega_k (\beta^2 W_c^2 + G_c^2) \rho_k / u,\quad
           \varphi_k = [\eta\,\omega_k^2\, \overline{\beta\Omega} + 12 \beta^2\eta^2 I^2 1\{I > 1\}\,\omega_k G_c^2] / u   \tag{4}
 
-With measured constants (4) dwarfs u, and its answer is "never prune"; that is why (3) is the default.
+With measured constants (4) dwarfs u, and its answer is "never prune"; that is why (3) is the default. Every step is in
+``docs/theory.md``.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from optim.form import Form
+from optim.problem import check
 from optim.pruning_cost import PowerLaw
 
 
@@ -57,11 +60,13 @@ class Constants:
     scale, exponent : (O,) array
         The relative bias of pruning, kappa(rho) = scale rho^exponent [1].
     bias : (O,) array
-        kappa_0, relative bias of the compression at the split [1].
+        kappa_0, relative bias of the option's compression [1].
     noise : (O,) array
         Mean along the pilot of beta Omega, with Omega the variance that the compression adds to a device's gradient.
     gradient, weight : (O,) array
         G_c^2 and W_c^2, squared norms of the client side's gradient and weights.
+    drift : (O,) array
+        delta, relative bias of averaging client sides as seldom as the training does; zero when it does every round [1].
     """
 
     step: float
@@ -75,6 +80,13 @@ class Constants:
     noise: NDArray
     gradient: NDArray
     weight: NDArray
+    drift: ArrayLike = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("step", "rounds", "start"):
+            check(name, getattr(self, name), "1", 0.0, np.inf, positive=True)
+        for name in ("smoothness", "sampling", "bias", "noise", "gradient", "weight", "drift"):
+            check(name, getattr(self, name), "1", 0.0, np.inf)
 
     @property
     def unit(self) -> float:
@@ -86,20 +98,67 @@ class Constants:
         return float(self.step * np.sum(weights**2) * self.sampling / self.unit)
 
 
-def relative(known: Constants, weights: NDArray) -> tuple[NDArray, PowerLaw]:
-    """Form (3): phi (K, O) and the pruning cost c, for devices of data ``weights`` (K,) that sum to one [1]."""
-    w = weights[:, None]
-    grip = (1 + known.sampling_share(weights)) * w
-    return grip * known.bias + _added_noise(known, w), PowerLaw(grip * known.scale, known.exponent)
+def relative_form(known: Constants, weights: NDArray) -> Form:
+    """Form (3), for devices of data ``weights`` (K,) that sum to one [1]."""
+    w, share = weights[:, None], known.sampling_share(weights)
+    grip = (1 + share) * w
+    drift = np.broadcast_to(np.asarray(known.drift, float), known.bias.shape)
+    return Form(known.unit, known.rounds, share, _added_noise(known, w), grip * known.bias, grip * drift,
+                PowerLaw(grip * known.scale, known.exponent), relative=True)
 
 
-def constants(known: Constants, weights: NDArray, interval: int = 1) -> tuple[NDArray, PowerLaw]:
-    """Form (4): phi (K, O) and the linear pruning cost c, with client models averaged every ``interval`` rounds."""
+def constants_form(known: Constants, weights: NDArray, interval: int = 1) -> Form:
+    """Form (4), with client sides averaged every ``interval`` rounds."""
+    check("interval", interval, "rounds", 1, np.inf)
     w = weights[:, None]
-    drift = 12 * (known.smoothness * known.step * interval) ** 2 * known.gradient * w / known.unit if interval > 1 else 0.0
+    drift = 12 * (known.smoothness * known.step * interval) ** 2 * known.gradient * w / known.unit
     slope = 3 * w * (known.smoothness**2 * known.weight + known.gradient) / known.unit
-    return _added_noise(known, w) + drift, PowerLaw(slope)
+    return Form(known.unit, known.rounds, known.sampling_share(weights), _added_noise(known, w), np.zeros_like(drift),
+                drift if interval > 1 else np.zeros_like(drift), PowerLaw(slope), relative=False)
 
 
 def _added_noise(known: Constants, w: NDArray) -> NDArray:
     return known.step * w**2 * known.noise / known.unit
+
+
+def relative(known: Constants, weights: NDArray) -> tuple[NDArray, PowerLaw]:
+    """The costs of form (3): phi (K, O) and the pruning cost c [1]."""
+    return relative_form(known, weights).costs
+
+
+def constants(known: Constants, weights: NDArray, interval: int = 1) -> tuple[NDArray, PowerLaw]:
+    """The costs of form (4): phi (K, O) and the linear pruning cost c [1]."""
+    return constants_form(known, weights, interval).costs
+
+
+def rounds_needed(planned: float, loss: ArrayLike, exponent: float = 1.0) -> NDArray:
+    """R = R_0 / (1 - Phi)^gamma at losses Phi (...,) of each round [1]; ``inf`` from one on."""
+    left = 1 - np.asarray(loss, float)
+    return np.where(left > 0, planned / np.where(left > 0, left, 1.0) ** exponent, np.inf)
+
+
+def fit_exponent(loss: ArrayLike, ratio: ArrayLike) -> tuple[float, float]:
+    """gamma of R / R_0 = (1 - Phi)^-gamma by least squares of the logarithms, and its standard error [1].
+
+    Parameters
+    ----------
+    loss : (N,) array
+        Phi of each run, in [0, 1); one of them at least above 0.
+    ratio : (N,) array
+        Rounds that it needed over those of the run without loss, positive [1].
+
+    Returns
+    -------
+    tuple of float
+        The error counts the scatter of the n runs with a loss about the law, with n - 1 degrees of freedom (``inf`` for
+        one); that of the rounds of the run without loss is common to all and not in it.
+    """
+    lost, needed = np.atleast_1d(np.asarray(loss, float)), np.atleast_1d(np.asarray(ratio, float))
+    check("loss", lost, "1", 0.0, 1.0)
+    check("ratio", needed, "1", 0.0, np.inf, positive=True)
+    if lost.ndim != 1 or lost.shape != needed.shape or not lost.any():
+        raise ValueError(f"loss and ratio must be one number a run each, and one loss above 0 [1], got {lost} and {needed}")
+    x, y = -np.log1p(-lost[lost > 0]), np.log(needed[lost > 0])
+    exponent = float(x @ y / (x @ x))
+    spread = np.inf if len(x) == 1 else float(np.sum((y - exponent * x) ** 2) / (len(x) - 1))
+    return exponent, float(np.sqrt(spread / (x @ x)))

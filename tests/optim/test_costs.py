@@ -2,8 +2,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from optim import bound
-from optim.bound import Constants
 from optim.costs import energy, latency, pick, round_costs
 from optim.pruning_cost import PiecewiseLinear, PowerLaw
 
@@ -54,29 +52,3 @@ def test_costs_that_are_not_convex_are_refused():
         PowerLaw(np.ones((1, 1)), 0.5)
     with pytest.raises(ValueError, match="convex"):
         PiecewiseLinear(np.array([0, 0.5, 1.0]), np.array([0, 0.6, 0.8]))
-
-
-def known(**changes):
-    """Two options; eta R_0 = 10 and theta = 2, so that u = 0.4."""
-    values = {"step": 0.1, "rounds": 100, "start": 2.0, "smoothness": 3.0, "sampling": 2.0, "scale": np.array([0.5, 0.8]),
-              "exponent": np.array([2.0, 1.0]), "bias": np.array([0.0, 0.1]), "noise": np.array([0.0, 4.0]),
-              "gradient": np.array([1.0, 2.0]), "weight": np.array([10.0, 20.0])}
-    return Constants(**{**values, **changes})
-
-
-def test_the_relative_bound_is_added_up_by_hand():
-    weights = np.array([0.25, 0.75])
-    share = 0.1 * (0.0625 + 0.5625) * 2.0 / 0.4                                  # eta sum w^2 beta sigma^2 / u
-    noise, pruning = bound.relative(known(), weights)
-    assert_allclose(known().sampling_share(weights), share)
-    assert_allclose(noise[1], [0.0, (1 + share) * 0.75 * 0.1 + 0.1 * 0.5625 * 4.0 / 0.4])
-    assert_allclose(pruning.value(np.full((2, 2), 0.5))[0], (1 + share) * 0.25 * np.array([0.125, 0.4]))
-
-
-def test_the_constants_form_is_linear_and_drifts_only_between_averagings():
-    weights = np.array([0.5, 0.5])
-    noise, pruning = bound.constants(known(), weights)
-    drifting, _ = bound.constants(known(), weights, interval=4)
-    assert_allclose(pruning.value(np.full((2, 2), 0.5))[0], 3 * 0.5 * 0.5 * (9 * np.array([10, 20]) + np.array([1, 2])) / 0.4)
-    assert noise[0, 0] == 0
-    assert_allclose((drifting - noise)[0], 12 * (3.0 * 0.1 * 4) ** 2 * 0.5 * np.array([1, 2]) / 0.4)
