@@ -70,7 +70,8 @@ class LightFedSLState:
 
 @dataclass(frozen=True)
 class LightFedSL:
-    """Lightweight FedSL of a chain of blocks; client sides are averaged every ``interval`` rounds."""
+    """Lightweight FedSL of a chain of blocks; client sides are averaged every ``interval`` rounds, and ``compression`` is that of
+    devices whose plans name none."""
 
     net: nn.Sequential
     training: Training = DEFAULT
