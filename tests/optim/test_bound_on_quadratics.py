@@ -143,6 +143,20 @@ def test_the_measured_gradient_is_below_the_bound_in_either_form(rng, ratio, int
         assert path.square.mean() <= bounded(form, ratio, 60).total
 
 
+def test_the_relative_bound_is_within_a_factor_of_three_and_that_of_constants_not_within_twenty(rng):
+    """Medians over tasks, each form with the constants of the very run: how much either gives away."""
+    shares = []
+    for _ in range(40):
+        task = Task.draw(rng)
+        path = descend(task, 1 / task.smoothness, ALL_ALIKE)
+        constants = known(task, path, 1 / task.smoothness, ALL_ALIKE)
+        shares.append([path.square.mean() / bounded(form(constants, SHARES), ALL_ALIKE, 60).total
+                       for form in (relative_form, constants_form)])
+    relative, literature = np.median(shares, axis=0)
+    assert 1 / 3 < relative <= 1
+    assert literature < 1 / 20
+
+
 def test_without_the_term_of_pruning_the_bound_would_be_broken(rng):
     task = Task.draw(rng)
     step = 1 / task.smoothness
