@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose
 
 from optim import bound
@@ -125,6 +128,14 @@ def test_a_run_that_decides_anew_has_the_mean_loss_of_its_rounds():
     rounds = np.array([[0.1, 0.2], [0.5, 0.0], [0.3, 0.3]])
     each = [form.loss(SPLIT, ratio).total for ratio in rounds]
     assert_allclose(form.loss(SPLIT, rounds).mean().total, np.mean(each))
+
+
+@settings(max_examples=100, deadline=None)
+@given(arrays(float, st.integers(1, 40), elements=st.floats(-1e3, 1e3)), st.floats(0, 1))
+def test_pruning_by_magnitude_removes_at_most_its_share_of_the_energy(weights, ratio):
+    count = int(ratio * len(weights))
+    removed = np.sum(np.sort(weights**2)[:count])
+    assert removed <= count / len(weights) * np.sum(weights**2) * (1 + 1e-12)
 
 
 @pytest.mark.parametrize("law", [0.4, 1.0, 2.5])

@@ -8,9 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose
 
 from optim.bound import Constants, constants_form, relative_form
@@ -223,11 +220,3 @@ def test_client_sides_drift_apart_by_no_more_than_the_literature_allows(rng, int
         step = 1 / task.smoothness
         path = descend(task, step, np.zeros(3), interval)
         assert 0 < path.apart <= 4 * (step * interval) ** 2 * path.gradient
-
-
-@settings(max_examples=100, deadline=None)
-@given(arrays(float, st.integers(1, 40), elements=st.floats(-1e3, 1e3)), st.floats(0, 1))
-def test_pruning_by_magnitude_removes_at_most_its_share_of_the_energy(weights, ratio):
-    count = int(ratio * len(weights))
-    removed = np.sum(np.sort(weights**2)[:count])
-    assert removed <= count / len(weights) * np.sum(weights**2) * (1 + 1e-12)
