@@ -1,0 +1,81 @@
+r"""What a round's progress is worth in time, and what is to be least then.
+
+Over fading rounds the time to the target is R_0 E[T] / E[(1 - Phi)^gamma] (``optim.time_to_accuracy``), least for the policy
+that minimises T - mu (1 - Phi)^gamma in each round, with mu the ratio that it attains itself. Found as the rounds go by, mu is
+the ratio of the sums of T and (1 - Phi)^gamma so far: where it is too high rounds come out long and bring it down, and the
+other way round. On independent fades it goes to the least ratio of means (tested).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channels.arrays import namespace
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Sums of times and progress so far; a prior is a sum of some rounds that might have been.
+
+    Attributes
+    ----------
+    time : float
+        Of rounds so far [s].
+    progress : float
+        Of rounds so far, (1 - Phi)^gamma each [1].
+    exponent : float
+        gamma [1].
+    """
+
+    time: float
+    progress: float
+    exponent: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, unit in (("time", "s"), ("progress", "1")):
+            value = getattr(self, name)
+            if not 0 < value < np.inf:
+                raise ValueError(f"{name} of a worth must be positive and finite [{unit}], got {value}; a prior of one round will do")
+
+    @classmethod
+    def prior(cls, price: float, rounds: float = 5.0, exponent: float = 1.0) -> "Worth":
+        """As if so many full ``rounds`` had gone by, each at a ``price`` of its progress [s]."""
+        return cls(price * rounds, rounds, exponent)
+
+    @property
+    def price(self) -> float:
+        """mu, what a full round's progress takes on average [s]."""
+        return self.time / self.progress
+
+    def after(self, time: float, loss: float) -> "Worth":
+        """With one more round of so much ``time`` [s] that lost so much progress, Phi [1]."""
+        return Worth(self.time + time, self.progress + (1 - min(max(loss, 0.0), 1.0)) ** self.exponent, self.exponent)
+
+
+class Goal(NamedTuple):
+    """What the choice of a deadline makes least: T / (1 - Phi)^gamma, or T - worth (1 - Phi)^gamma where a ``worth`` is given."""
+
+    worth: float | None
+    exponent: float
+
+    def progress(self, loss: NDArray) -> NDArray:
+        """(1 - Phi)^gamma of a loss Phi [1]; 0 where all is lost."""
+        found: NDArray = namespace(loss).clip(1 - loss, 0.0, 1.0) ** self.exponent
+        return found
+
+    def score(self, deadline: NDArray, loss: NDArray) -> NDArray:
+        """What is to be least [s]; ``inf`` where all progress is lost."""
+        xp, progress = namespace(loss), self.progress(loss)
+        if self.worth is None:
+            score = deadline / xp.where(loss < 1, progress, 1.0)
+        else:
+            score = deadline - self.worth * progress if np.isfinite(self.worth) else -progress
+        found: NDArray = xp.where(loss < 1, score, xp.inf)
+        return found
+
+    def best(self, deadline: NDArray, loss: NDArray) -> NDArray:
+        """Index (...,) of the best of so many (J, ...)."""
+        found: NDArray = namespace(loss).argmin(self.score(deadline, loss), axis=0)
+        return found
