@@ -4,6 +4,8 @@ The shortest feasible deadline lies between two that need no search: what the sl
 what it takes in an equal share of the band, which any cell can give (budgets of energy apart).
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,17 +54,26 @@ def deadline_range(problem: Deadline) -> tuple[NDArray, NDArray]:
     return soonest, xp.maximum(soonest, gentlest)
 
 
+def quickest(problem: Deadline) -> NDArray:
+    """No round is shorter (...,) [s]: the slowest device, pruned to the limit, in a band without end."""
+    return _slowest(problem, problem.gain * problem.peak_power / LN2, problem.prune_max, True)
+
+
 def _bracket(problem: Deadline, ratio: NDArray, allowed: NDArray) -> tuple[NDArray, NDArray]:
     """Deadlines (2, ...) between which the shortest is, at each of two ratios (2, ..., K, O) of the options that are allowed."""
     xp, heard = namespace(ratio), problem.gain * problem.peak_power
     share = problem.band[..., None] / problem.shape[-2]
-    rates = [heard / LN2, rate(xp.broadcast_to(share, heard.shape) if heard.ndim >= share.ndim else share, heard)]
-    ends = []
-    for speed in rates:
-        took = xp.where(allowed, latency(problem.costs, 1 - ratio, speed[..., None]), xp.inf)
-        ends.append(xp.max(xp.min(took, axis=-1), axis=-1))
-    low, high = (xp.clip(end, SHORTEST, LONGEST) for end in ends)
+    low, high = (xp.clip(_slowest(problem, speed, ratio, allowed), SHORTEST, LONGEST)
+                 for speed in (heard / LN2, rate(share + 0 * heard, heard + 0 * share)))
     return low * (1 - SURE), xp.maximum(low, high) * (1 + SURE)
+
+
+def _slowest(problem: Deadline, speed: NDArray, ratio: NDArray, allowed: Any) -> NDArray:
+    """Time (...,) that the slowest device takes in its quickest option, at link rates (..., K) [bit/s]."""
+    xp = namespace(speed)
+    took = xp.where(allowed, latency(problem.costs, 1 - ratio, speed[..., None]), xp.inf)
+    found: NDArray = xp.max(xp.min(took, axis=-1), axis=-1)
+    return found
 
 
 def spaced(low: NDArray, high: NDArray, count: int) -> NDArray:

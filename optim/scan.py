@@ -17,12 +17,13 @@ from array_api_compat import device
 from numpy.typing import ArrayLike, NDArray
 
 from channels.arrays import float_arrays, namespace
-from optim.band import LeastBand, ratio_range
+from channels.rates import snr_within
+from optim.band import CROWDED, LeastBand, ratio_range
 from optim.problem import Deadline
 from optim.summit import choose
 
 BLOCK = 1 << 18                # points that are worked on together
-POINTS, POLE = 16, 1e-3        # points of an option; where the first of them lies in the range if it cannot be its end
+POINTS, POLE = 16, 1e-3        # points of an option; where in its range the first of them lies, if it cannot be the end
 FIRST = 0.3                    # a price to start from, times the band
 ENDS = 1e-9, 1e6               # prices that stand for none and for any, over that
 APART = 4.0                    # between the prices tried for a bracket
@@ -52,25 +53,25 @@ class Probe(NamedTuple):
 class Table(NamedTuple):
     """Points of all options."""
 
-    loss: NDArray       # (R, K, POINTS * O) [1]
-    need: NDArray       # (R, K, POINTS * O), least band [Hz]
+    loss: NDArray       # (R, K, points * O) [1]
+    need: NDArray       # (R, K, points * O), least band [Hz]
     band: NDArray       # (R,) [Hz]
 
     @classmethod
-    def of(cls, problem: Deadline) -> "Table":
-        """The points of a problem (R, K, O), or (K, O)."""
+    def of(cls, problem: Deadline, points: int) -> "Table":
+        """So many ``points`` of each option of a problem (R, K, O), or (K, O)."""
         xp, shape = namespace(problem.gain), problem.shape
         least, ratios = LeastBand.of(problem), ratio_range(problem)
-        shares = xp.asarray(np.linspace(0.0, 1.0, POINTS) ** 2, dtype=xp.float64, device=device(problem.gain))
+        shares = xp.asarray(np.linspace(0.0, 1.0, points) ** 2, dtype=xp.float64, device=device(problem.gain))
         shares = xp.reshape(shares, (-1,) + (1,) * ratios.low.ndim)
         ratio = ratios.low + (ratios.high - ratios.low) * xp.where(ratios.pole, xp.maximum(shares, POLE + 0 * shares), shares)
         able = ratios.possible
-        need = xp.where(able, least.at(ratio).band, 0.0)
+        need = xp.where(able, _band(least, ratio), 0.0)
         loss = xp.where(able, problem.noise + problem.pruning.value(ratio), xp.inf)
 
         def rows(v: NDArray) -> NDArray:
-            v = xp.moveaxis(xp.broadcast_to(v, (POINTS, *shape)), 0, -2)
-            return xp.reshape(v, (-1, shape[-2], POINTS * shape[-1]))
+            v = xp.moveaxis(xp.broadcast_to(v, (points, *shape)), 0, -2)
+            return xp.reshape(v, (-1, shape[-2], points * shape[-1]))
 
         loss, need = rows(loss), rows(need)
         return cls(loss, need, xp.broadcast_to(problem.band, (loss.shape[0],)))
@@ -84,8 +85,8 @@ class Table(NamedTuple):
         return Probe(price, paid - price * self.band, need - self.band, point)
 
 
-def scan(problem: Deadline, price: ArrayLike | None = None, tolerance: float = TOLERANCE) -> Scan:
-    """The loss of every row of a batch to the ``tolerance`` [1], from a ``price`` (...,) where there is one [1/Hz].
+def scan(problem: Deadline, price: ArrayLike | None = None, *, points: int = POINTS) -> Scan:
+    """The loss of every row of a batch, from a ``price`` (...,) where there is one [1/Hz], each option being so many ``points``.
 
     Rows that lose all progress are not looked at closer.
     """
@@ -93,26 +94,27 @@ def scan(problem: Deadline, price: ArrayLike | None = None, tolerance: float = T
     xp, start = float_arrays(0.0 if price is None else price, problem.gain)[:2]
     first = xp.where(start > 0, start, FIRST / problem.band)
     first = xp.reshape(xp.broadcast_to(first, tuple(rows)), (-1,))
-    count, size = int(np.prod(rows)), max(BLOCK // (devices * options * POINTS), 1)
+    count, size = int(np.prod(rows)), max(BLOCK // (devices * options * points), 1)
     with np.errstate(all="ignore"):
-        parts = [_scan(problem if size >= count else problem.rows(slice(at, at + size)), first[at:at + size], tolerance)
+        parts = [_scan(problem if size >= count else problem.rows(slice(at, at + size)), first[at:at + size], points)
                  for at in range(0, count, size)]
     columns = parts[0] if len(parts) == 1 else Scan(*(xp.concat(list(each), axis=0) for each in zip(*parts, strict=True)))
     return Scan(*(xp.reshape(v, (*rows, *v.shape[1:])) for v in columns))
 
 
-def _scan(problem: Deadline, price: NDArray, tolerance: float) -> Scan:
-    xp, table = namespace(price), Table.of(problem)
+def _scan(problem: Deadline, price: NDArray, points: int) -> Scan:
+    xp, table = namespace(price), Table.of(problem, points)
     free, dear = (table.at(end * FIRST / table.band) for end in ENDS)
     ample, never = free.slope <= 0, (dear.slope > 0) | ~(dear.value < xp.inf)
-    low, high, value = _climb(table, price, ample | never, tolerance)
+    low, high, value = _climb(table, price, ample | never)
     at = xp.where(ample, 0.0, xp.where(high.value >= low.value, high.price, low.price))
     options = problem.shape[-1]
     spent, wanted = (xp.where(ample[:, None], free.point, end.point) % options for end in (high, low))
-    return Scan(xp.where(ample, free.value, xp.where(never, xp.inf, value)), at, spent, wanted)
+    nothing = free.value - free.price * free.slope
+    return Scan(xp.where(ample, nothing, xp.where(never, xp.inf, value)), at, spent, wanted)
 
 
-def _climb(table: Table, price: NDArray, settled: NDArray, tolerance: float) -> tuple[Probe, Probe, NDArray]:
+def _climb(table: Table, price: NDArray, settled: NDArray) -> tuple[Probe, Probe, NDArray]:
     """Prices on both sides of the top of (1), and the best value met."""
     xp, point = namespace(price), table.at(price)
     low = high = point
@@ -122,7 +124,7 @@ def _climb(table: Table, price: NDArray, settled: NDArray, tolerance: float) -> 
         meet = high.price - ((low.value - high.value + low.slope * (high.price - low.price)) / xp.where(bend > 0, bend, 1.0))
         roof = xp.where(both, low.value + low.slope * (meet - low.price), xp.inf)
         roof = xp.where(above, xp.minimum(roof, high.value - high.price * high.slope), roof)
-        done = settled | (roof - value <= tolerance) | (value >= HOPELESS)
+        done = settled | (roof - value <= TOLERANCE) | (value >= HOPELESS)
         if bool(xp.all(done)):
             break
         inside = (meet > low.price) & (meet < high.price) & (step % 6 < 5)
@@ -136,11 +138,22 @@ def _climb(table: Table, price: NDArray, settled: NDArray, tolerance: float) -> 
     return low, high, value
 
 
+def _band(least: LeastBand, ratio: NDArray) -> NDArray:
+    """(2) of ``optim.band`` without its derivatives, where some band is enough [Hz]."""
+    xp, keep = namespace(ratio), 1 - ratio
+    time = least.time - keep * least.kept_time
+    energy = least.reach * time
+    if least.spare is not None and least.kept_spare is not None:
+        energy = xp.minimum(energy, least.spare - keep * least.kept_spare)
+    found: NDArray = energy / (snr_within(xp, xp.minimum((least.nats + keep * least.kept_nats) / energy, CROWDED)) * time)
+    return found
+
+
 def picks(values: NDArray, options: NDArray) -> NDArray:
-    """Some columns ``options`` (..., K, C) of each row of ``values``, which broadcast to (..., K, O); as they are if all are one."""
+    """Some columns ``options`` (..., K, C) of each row of ``values``, which broadcast to (..., K, O)."""
     if values.ndim == 0 or values.shape[-1] == 1:
         return values
-    xp, (*rows, _) = namespace(values), np.broadcast_shapes(tuple(values.shape[:-1]) + (1,), tuple(options.shape[:-1]) + (1,))
+    xp, rows = namespace(values), np.broadcast_shapes(tuple(values.shape[:-1]), tuple(options.shape[:-1]))
     found: NDArray = xp.take_along_axis(xp.broadcast_to(values, (*rows, values.shape[-1])),
                                         xp.broadcast_to(options, (*rows, options.shape[-1])), axis=-1)
     return found

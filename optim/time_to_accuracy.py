@@ -27,21 +27,23 @@ from numpy.typing import NDArray
 from channels.arrays import changed, float_arrays, namespace, to_numpy
 from optim.allocation import Allocation, Status
 from optim.deadline import solve_kkt
-from optim.deadlines import around, deadline_range, spaced, take
+from optim.deadlines import around, deadline_range, quickest, spaced, take
 from optim.dominated import undominated
 from optim.fastest import LONGEST, least_deadline
 from optim.problem import Deadline
-from optim.scan import Scan, picks, scan
+from optim.scan import POINTS, Scan, picks, scan
 from optim.shares import solve_shares
 from optim.worth import Goal
 
 STEP = 1.08          # ratio of neighbouring deadlines of the first grid
 LEAST = 6            # deadlines that it has at least
-FINER = 9            # deadlines of the grids after it, each between the neighbours of the best
+MOST = 24            # and at most, in longer steps
+FINER = 13           # deadlines of the grids after it, each between the neighbours of the best
 FEW = 6              # options of a device that a closer look is taken at
 BESIDE = 1.02 ** np.arange(-3.0, 4.0)                                  # deadlines to try over the last round's: close to it,
-AROUND = BESIDE[-1] * STEP ** np.arange(1.0, 11.0)                     # and on both sides of that
-TRIED = np.concatenate([1 / AROUND[::-1], BESIDE, AROUND])
+SHORTER, LONGER = (BESIDE[-1] * STEP ** np.arange(1.0, j) for j in (7.0, 4.0))      # and farther off
+TRIED = np.concatenate([1 / SHORTER[::-1], BESIDE, LONGER])
+ROUGH = 8            # points that options are at first (``optim.scan``)
 
 
 def time_to_accuracy(problem: Deadline, worth: float | None = None, *, exponent: float = 1.0, shares: Any = None,
@@ -94,9 +96,9 @@ class View(NamedTuple):
     best: NDArray        # index of the best of them
 
     @classmethod
-    def of(cls, problem: Deadline, goal: Goal, grid: NDArray, price: NDArray | None = None) -> "View":
+    def of(cls, problem: Deadline, goal: Goal, grid: NDArray, price: NDArray | None = None, points: int = POINTS) -> "View":
         """A look at the deadlines of a grid, from a ``price`` (...,) on where one is known."""
-        seen = _scan(problem, grid, price)
+        seen = _scan(problem, grid, price, points)
         return cls(problem, goal, grid, seen, goal.best(grid, seen.loss))
 
     def closer(self) -> "View":
@@ -119,14 +121,14 @@ def _anywhere(problem: Deadline, goal: Goal) -> View:
     xp, (low, high) = namespace(problem.gain), deadline_range(problem)
     usable = xp.isfinite(low)                              # elsewhere the longest deadline is tried: its status says why
     low, high = xp.where(usable, low, LONGEST), xp.where(usable, xp.where(xp.isfinite(high), high, 16 * low), LONGEST)
-    return View.of(problem, goal, _grid(low, high, LEAST)).closer()
+    return View.of(problem, goal, _grid(low, high, LEAST), points=ROUGH).closer()
 
 
 def _near(problem: Deadline, goal: Goal, start: Allocation) -> View | None:
     """The same from the last round's deadline and price on; nothing where a deadline farther off might be better.
 
     The loss falls with the deadline. So longer ones than were tried are no better than the longest tried would be without
-    any loss that can be spared, and shorter ones than the shortest no better than none at all with its loss.
+    any loss that can be spared; shorter ones than the shortest lose no less, and are no shorter than the quickest round.
     """
     xp, tried = float_arrays(TRIED, problem.gain)[:2]
     grid = xp.reshape(tried, (-1,) + (1,) * start.deadline.ndim) * start.deadline
@@ -134,10 +136,10 @@ def _near(problem: Deadline, goal: Goal, start: Allocation) -> View | None:
     least = xp.sum(xp.min(xp.broadcast_to(problem.noise, problem.shape), axis=-1), axis=-1)
     first = view.seen.loss[0, ...]
     score = xp.min(goal.score(grid, view.seen.loss), axis=0)
-    closed = (goal.score(grid[-1, ...], least) >= score) & (goal.score(0.0 * grid[0, ...], first) >= score)
+    closed = (goal.score(grid[-1, ...], least) >= score) & (goal.score(quickest(problem), first) >= score)
     if not bool(xp.all(closed & (score < xp.inf))):
         return None
-    beside = (view.best > len(AROUND)) & (view.best < len(TRIED) - len(AROUND) - 1)
+    beside = (view.best > len(SHORTER)) & (view.best < len(TRIED) - len(LONGER) - 1)
     return view if bool(xp.all(beside)) else view.closer()
 
 
@@ -154,8 +156,8 @@ def _among_options(view: View) -> tuple[NDArray, NDArray]:
     return take(flat, best), take(price, best)
 
 
-def _scan(problem: Deadline, deadline: NDArray, price: NDArray | None = None) -> Scan:
-    return scan(changed(problem, deadline=deadline), price)
+def _scan(problem: Deadline, deadline: NDArray, price: NDArray | None = None, points: int = POINTS) -> Scan:
+    return scan(changed(problem, deadline=deadline), price, points=points)
 
 
 def _same(values: NDArray) -> NDArray:
@@ -212,6 +214,6 @@ def _range(problem: Deadline, shares: Any) -> tuple[NDArray, NDArray]:
 
 
 def _grid(low: NDArray, high: NDArray, least: int) -> NDArray:
-    """Deadlines (J, ...) from low to high (...,), as many as the widest of the ranges needs, and at ``least`` so many."""
+    """Deadlines (J, ...) from low to high (...,), as many as the widest of the ranges needs, but not less than ``least``."""
     widest = float(namespace(low).max(high / low))
-    return spaced(low, high, max(int(np.ceil(np.log(widest) / np.log(STEP))), least))
+    return spaced(low, high, min(max(int(np.ceil(np.log(widest) / np.log(STEP))), least), MOST))

@@ -37,7 +37,7 @@ class Worth:
         for name, unit in (("time", "s"), ("progress", "1")):
             value = getattr(self, name)
             if not 0 < value < np.inf:
-                raise ValueError(f"{name} of a worth must be positive and finite [{unit}], got {value}; a prior of one round will do")
+                raise ValueError(f"{name} of a worth must be positive and finite [{unit}], got {value}; a round will do")
 
     @classmethod
     def prior(cls, price: float, rounds: float = 5.0, exponent: float = 1.0) -> "Worth":

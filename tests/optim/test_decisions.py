@@ -12,6 +12,7 @@ from optim.deadline import residual, solve_kkt
 from optim.fastest import least_deadline
 from optim.shares import equal_shares, solve_shares
 from optim.time_to_accuracy import time_to_accuracy, worth_of_progress
+from optim.worth import Goal
 
 
 @pytest.mark.parametrize("options", [1, 3])
@@ -67,6 +68,39 @@ def test_the_best_round_beats_a_fine_grid_of_deadlines(rng, shares, worth):
 
     best = np.min(np.where(loss < 1, score(grid, np.minimum(loss, 0.999999)), np.inf))
     assert score(found.deadline, found.objective) <= best * 1.01           # the search itself is on a grid
+
+
+@pytest.mark.parametrize("worth", [None, "beforehand"])
+@pytest.mark.parametrize(("devices", "options"), [(5, 2), (8, 4), (6, 9)])
+def test_a_start_from_the_last_round_leaves_the_objective_as_it_is(rng, worth, devices, options):
+    """To 1e-3 of the round's time, over random fades; a start from far off, or of nothing, too."""
+    problem = instance(rng, devices, options, weakest_db=-5.0, spread_db=30.0)
+    gains = problem.gain * np.maximum(rng.exponential(size=(12, devices)), 0.05)
+    gains[6] *= 0.03                                                     # a jump
+    worth = None if worth is None else worth_of_progress(replace(problem, gain=gains))
+    goal, last = Goal(worth, 1.0), None
+    for gain in gains:
+        now = replace(problem, gain=gain)
+        cold, last = time_to_accuracy(now, worth), time_to_accuracy(now, worth, start=last)
+        far = time_to_accuracy(now, worth, start=replace(cold, deadline=30 * cold.deadline, price=0 * cold.price))
+        scores = [float(goal.score(found.deadline, found.objective)) for found in (cold, last, far)]
+        assert np.ptp(scores) <= 1e-3 * cold.deadline
+    dead = time_to_accuracy(replace(problem, gain=0 * problem.gain), worth, start=last)
+    assert dead.status is Status.LINK
+    assert time_to_accuracy(now, worth, start=dead).status is Status.OPTIMAL
+
+
+def test_a_batch_starts_from_a_batch_as_its_rows_do(rng):
+    problem = instance(rng, 5, 3, weakest_db=-5.0, spread_db=30.0)
+    gains = problem.gain * np.maximum(rng.exponential(size=(2, 4, 5)), 0.05)
+    before, now = (replace(problem, gain=gain) for gain in gains)
+    start = time_to_accuracy(before, 1.0)
+    found, goal = time_to_accuracy(now, 1.0, start=start), Goal(1.0, 1.0)
+    assert found.deadline.shape == (4,)
+    for row in range(4):
+        alone = time_to_accuracy(replace(problem, gain=gains[1, row]), 1.0, start=start.row(row))
+        assert_allclose(goal.score(found.deadline[row], found.objective[row]), goal.score(alone.deadline, alone.objective),
+                        atol=2e-3 * float(alone.deadline))                      # a batch is not branched on
 
 
 def test_the_worth_of_progress_is_the_ratio_of_means_that_its_own_policy_attains(rng):
