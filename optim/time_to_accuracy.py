@@ -39,10 +39,13 @@ STEP = 1.08          # ratio of neighbouring deadlines of the first grid
 LEAST = 6            # deadlines that it has at least
 MOST = 24            # and at most, in longer steps
 FINER = 13           # deadlines of the grids after it, each between the neighbours of the best
-FEW = 6              # options of a device that a closer look is taken at
+MANY = 512           # entries (device, option) from which on a closer look is only taken at options that devices took nearby
+CHOICES = 6          # of options, that a view is asked for
+CROWD = 50           # devices of which one more or less in another option is no matter
 BESIDE = 1.02 ** np.arange(-3.0, 4.0)                                  # deadlines to try over the last round's: close to it,
 SHORTER, LONGER = (BESIDE[-1] * STEP ** np.arange(1.0, j) for j in (7.0, 4.0))      # and farther off
 TRIED = np.concatenate([1 / SHORTER[::-1], BESIDE, LONGER])
+COARSE = STEP ** np.arange(-6.0, 4.0)                                  # where each deadline costs much
 ROUGH = 8            # points that options are at first (``optim.scan``)
 
 
@@ -80,7 +83,7 @@ def time_to_accuracy(problem: Deadline, worth: float | None = None, *, exponent:
 
 def _joint(problem: Deadline, goal: Goal, start: Allocation | None) -> Allocation:
     """The best deadline where the band is to be decided too."""
-    few = undominated(problem) if problem.shape[-1] > FEW else problem
+    few = undominated(problem)
     found = None if start is None else _near(few, goal, start)
     deadline, price = _among_options(found or _anywhere(few, goal))
     return solve_kkt(changed(problem, deadline=deadline), price=price)
@@ -104,7 +107,7 @@ class View(NamedTuple):
     def closer(self) -> "View":
         """Between the neighbours of the best, at the few options that devices take there."""
         problem = self.problem
-        if problem.shape[-1] > FEW:
+        if _many(problem):
             options = namespace(self.grid).moveaxis(self.options(), 0, -1)
             problem = problem.change(_same, _same, lambda v: picks(v, options))
         return View.of(problem, self.goal, around(self.grid, self.best, FINER), take(self.seen.price, self.best))
@@ -130,15 +133,18 @@ def _near(problem: Deadline, goal: Goal, start: Allocation) -> View | None:
     The loss falls with the deadline. So longer ones than were tried are no better than the longest tried would be without
     any loss that can be spared; shorter ones than the shortest lose no less, and are no shorter than the quickest round.
     """
-    xp, tried = float_arrays(TRIED, problem.gain)[:2]
+    large = _many(problem)
+    xp, tried = float_arrays(COARSE if large else TRIED, problem.gain)[:2]
     grid = xp.reshape(tried, (-1,) + (1,) * start.deadline.ndim) * start.deadline
-    view = View.of(problem, goal, grid, start.price)
+    view = View.of(problem, goal, grid, start.price, ROUGH if large else POINTS)
     least = xp.sum(xp.min(xp.broadcast_to(problem.noise, problem.shape), axis=-1), axis=-1)
     first = view.seen.loss[0, ...]
     score = xp.min(goal.score(grid, view.seen.loss), axis=0)
     closed = (goal.score(grid[-1, ...], least) >= score) & (goal.score(quickest(problem), first) >= score)
     if not bool(xp.all(closed & (score < xp.inf))):
         return None
+    if large:
+        return view.closer()
     beside = (view.best > len(SHORTER)) & (view.best < len(TRIED) - len(LONGER) - 1)
     return view if bool(xp.all(beside)) else view.closer()
 
@@ -149,11 +155,17 @@ def _among_options(view: View) -> tuple[NDArray, NDArray]:
         closer = view.closer()
         return take(closer.grid, closer.best), take(closer.seen.price, closer.best)
     xp, best, finer = namespace(view.grid), view.best, around(view.grid, view.best, FINER)
-    seen = _scan(view.problem.of(view.options()[:, None, ...]), finer[None, ...], take(view.seen.price, best))
+    options = view.options() if view.problem.shape[-2] < CROWD else view.options()[2:4, ...]       # those at the best itself
+    seen = _scan(view.problem.of(options[:, None, ...]), finer[None, ...], take(view.seen.price, best))
     loss, flat, price = (xp.reshape(xp.broadcast_to(v, seen.loss.shape), (-1, *best.shape)) for v in
                          (seen.loss, finer[None, ...], seen.price))
     best = view.goal.best(flat, loss)
     return take(flat, best), take(price, best)
+
+
+def _many(problem: Deadline) -> bool:
+    """Whether looks at all options of all devices cost more than what comes with them."""
+    return problem.shape[-1] > CHOICES and problem.shape[-1] * problem.shape[-2] > MANY
 
 
 def _scan(problem: Deadline, deadline: NDArray, price: NDArray | None = None, points: int = POINTS) -> Scan:
