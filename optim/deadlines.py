@@ -4,8 +4,6 @@ The shortest feasible deadline lies between two that need no search: what the sl
 what it takes in an equal share of the band, which any cell can give (budgets of energy apart).
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,7 +54,7 @@ def deadline_range(problem: Deadline) -> tuple[NDArray, NDArray]:
 
 def quickest(problem: Deadline) -> NDArray:
     """No round is shorter (...,) [s]: the slowest device, pruned to the limit, in a band without end."""
-    return _slowest(problem, problem.gain * problem.peak_power / LN2, problem.prune_max, True)
+    return _slowest(problem, problem.gain * problem.peak_power / LN2, problem.prune_max, problem.prune_max >= 0)
 
 
 def _bracket(problem: Deadline, ratio: NDArray, allowed: NDArray) -> tuple[NDArray, NDArray]:
@@ -68,7 +66,7 @@ def _bracket(problem: Deadline, ratio: NDArray, allowed: NDArray) -> tuple[NDArr
     return low * (1 - SURE), xp.maximum(low, high) * (1 + SURE)
 
 
-def _slowest(problem: Deadline, speed: NDArray, ratio: NDArray, allowed: Any) -> NDArray:
+def _slowest(problem: Deadline, speed: NDArray, ratio: NDArray, allowed: NDArray) -> NDArray:
     """Time (...,) that the slowest device takes in its quickest option, at link rates (..., K) [bit/s]."""
     xp = namespace(speed)
     took = xp.where(allowed, latency(problem.costs, 1 - ratio, speed[..., None]), xp.inf)
