@@ -1,16 +1,20 @@
 """What a pilot run measured, as plain data, and the power law through a measured curve."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.crossing import Compression
+
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the pilot measured, for C cuts, J ratios and L blocks; all arrays as nested tuples, so that it is plain data.
+    """What the pilot measured, for C cuts, J ratios, V compressions, N intervals and L blocks.
+
+    All arrays are nested tuples, so that it is plain data.
 
     Attributes
     ----------
@@ -18,13 +22,21 @@ class Calibration:
     ratios : (J,)
         Where kappa was measured.
     bias : (C, J)
-        kappa (1) [1].
+        kappa, (1) of ``learning.calibrate`` [1].
     scale, exponent, ratio_max : (C,)
         The fit kappa = scale rho^exponent, and the ratio up to which it was made [1].
-    compression_bias : (C,)
-        Squared bias of the compression at the cut, relative as in (1) [1].
-    compression_noise : (C,)
-        Mean of beta Omega, Omega the variance that the compression adds to one device's gradient.
+    compressions : (V,)
+        The variants as mappings, fields of ``Compression`` by name; the algorithm's own is the first.
+    compression_bias : (C, V)
+        Squared bias of the compression, relative as kappa [1].
+    compression_noise : (C, V)
+        Mean of beta Omega, Omega the variance that the compression adds to one device's mini-batch gradient.
+    intervals : (N,)
+        Rounds between two averagings; 1 is the first.
+    drift : (C, N)
+        Squared bias of averaging only so often, relative as kappa (``learning.drift``) [1].
+    energy : (L, J)
+        Share of each block's squared norm that pruning takes, |w - m * w|^2 / |w|^2; zero where nothing can be pruned [1].
     sampling_noise : float
         Mean of beta sigma^2, sigma^2 the variance of one device's mini-batch gradient.
     dissimilarity : float
@@ -38,6 +50,9 @@ class Calibration:
         the largest seen.
     rounds : int
         Length of the pilot, R_0.
+    errors : mapping
+        By the name of a field, half-widths of 95 % intervals, of its shape and unit (``learning.jackknife`` says what they
+        cover); infinite where there was one checkpoint.
     """
 
     cuts: tuple[int, ...]
@@ -46,8 +61,12 @@ class Calibration:
     scale: tuple[float, ...]
     exponent: tuple[float, ...]
     ratio_max: tuple[float, ...]
-    compression_bias: tuple[float, ...]
-    compression_noise: tuple[float, ...]
+    compressions: tuple[dict[str, Any], ...]
+    compression_bias: tuple[tuple[float, ...], ...]
+    compression_noise: tuple[tuple[float, ...], ...]
+    intervals: tuple[int, ...]
+    drift: tuple[tuple[float, ...], ...]
+    energy: tuple[tuple[float, ...], ...]
     sampling_noise: float
     dissimilarity: float
     smoothness: float
@@ -56,15 +75,39 @@ class Calibration:
     gradient: tuple[float, ...]
     weight: tuple[float, ...]
     rounds: int
+    errors: dict[str, Any]
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> "Calibration":
         """From a mapping with lists in place of tuples, as a JSON file has them."""
-        return cls(**{name: _tuples(value) for name, value in plain.items()})
+        return cls(**{name: plainly(value) for name, value in plain.items()})
+
+    def cut_number(self, cut: int) -> int:
+        """Index of a cut [blocks] in what has C rows."""
+        return _index(self.cuts, cut, "the cut", "blocks")
+
+    def compression_number(self, compression: Compression) -> int:
+        """Index of a compression in what has V columns."""
+        return _index(self.compressions, asdict(compression), "the compression", "bit, 1")
+
+    def interval_number(self, interval: int) -> int:
+        """Index of an interval [rounds] in what has N columns."""
+        return _index(self.intervals, interval, "the interval", "rounds")
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+def _index(measured: Sequence[Any], wanted: Any, what: str, unit: str) -> int:
+    if wanted not in measured:
+        raise ValueError(f"{what} {wanted} [{unit}] was not measured: the calibration has {list(measured)}; measure again")
+    return measured.index(wanted)
+
+
+def plainly(value: Any) -> Any:
+    """Arrays and lists as nested tuples of Python's numbers."""
+    if isinstance(value, Mapping):
+        return {name: plainly(v) for name, v in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    return tuple(map(plainly, value)) if isinstance(value, list) else value
 
 
 def fit_power_law(ratios: NDArray, bias: NDArray, most_bias: float) -> tuple[float, float, float]:

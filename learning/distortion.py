@@ -1,0 +1,125 @@
+r"""What compression does to the gradient: a bias and a noise, each variant for itself.
+
+A device's gradient of one mini-batch, g, becomes g + e; its error e has the mean b and the variance Omega, and the error of the
+average over devices, sum omega_k e_k, the mean squared norm
+
+.. math:: \mathrm{E} \bigl\| \textstyle\sum_k \omega_k e_k \bigr\|^2 = \|\bar b\|^2 + \Omega \textstyle\sum_k \omega_k^2. \tag{1}
+
+With independent draws of it, products of two draws have the mean \|\|b\|\|^2: that parts the two. Rounded updates are unbiased,
+and what they add is known without a draw (``compress.rounding_variance``). Errors are of mini-batches of the size that training
+has: the noise of what crosses falls with it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learning import params
+from learning.algorithm import Shard
+from learning.compress import FLOAT_BITS, rounding_variance
+from learning.crossing import PLAIN, Compression
+from learning.params import Params
+from learning.probe import Probe, add
+from learning.split import split_gradient
+
+DRAWS = 4
+
+Gradient = Callable[[Shard], Params]
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """What is common to all cuts and variants at one model.
+
+    Attributes
+    ----------
+    probe : Probe
+    batch : int
+        Samples of a mini-batch.
+    sent : int
+        Blocks whose updates may be sent: of a cut behind them, only they are.
+    rng : callable
+        A generator for a cut: it is the same for all variants, so that none depends on which others are measured.
+    """
+
+    probe: Probe
+    batch: int
+    sent: int
+    rng: Callable[[int], torch.Generator]
+
+    def measure(self, cuts: Sequence[int], variants: Sequence[Compression]) -> NDArray:
+        """Squared bias of the averaged gradient, and variance Omega of one device's, of each cut and variant (C, V, 2).
+
+        What is the same at a cut is measured once, and what changes nothing not at all. A squared bias is unbiased, and may
+        come out below zero.
+        """
+        found = np.zeros((len(cuts), len(variants), 2))
+        rounded = sorted({(c.update_bits, c.scales) for c in variants if c.update_bits < FLOAT_BITS})
+        crossing = [[_crossing(c, cut, len(self.probe.net)) for c in variants] for cut in cuts]
+        if not rounded and all(c == PLAIN for row in crossing for c in row):
+            return found
+        exact = [self._averaged(number, lambda shard: self.probe.gradient(self.probe.weights, shard)[1], rounded)
+                 for number in range(DRAWS)]
+        for i, cut in enumerate(cuts):
+            for kind in set(crossing[i]):
+                parts = self._parts(cut, kind, rounded, exact)
+                for v in (v for v, c in enumerate(crossing[i]) if c == kind):
+                    found[i, v] = self._joined(cut, variants[v], *parts, rounded)
+        return found
+
+    def _parts(self, cut: int, kind: Compression, rounded: Sequence[tuple[int, str]],
+               exact: Sequence[tuple[Params, NDArray]]) -> tuple[float, float, NDArray]:
+        """Squared bias and joint variance by what crosses, and the joint variance by rounding on top of it (R, L)."""
+        if kind == PLAIN:
+            return 0.0, 0.0, np.mean([coins for _, coins in exact], axis=0)
+        net, weights, rng = self.probe.net, self.probe.weights, self.rng(cut)
+        drawn = [self._averaged(number, lambda s: split_gradient(net, weights, cut, s.x, s.y, kind, rng).grads, rounded)
+                 for number in range(DRAWS)]
+        errors = [params.combine(torch.sub, mean, here) for (mean, _), (here, _) in zip(drawn, exact, strict=True)]
+        return *parted(errors), np.mean([coins for _, coins in drawn], axis=0)
+
+    def _joined(self, cut: int, variant: Compression, bias: float, noise: float, coins: NDArray,
+                rounded: Sequence[tuple[int, str]]) -> tuple[float, float]:
+        if variant.update_bits < FLOAT_BITS:
+            noise += float(coins[rounded.index((variant.update_bits, variant.scales)), :min(cut, self.sent)].sum())
+        return bias, noise / float(self.probe.share @ self.probe.share)
+
+    def _averaged(self, number: int, gradient: Gradient, rounded: Sequence[tuple[int, str]]) -> tuple[Params, NDArray]:
+        """The averaged gradient of one mini-batch of each device, and the variance that each rounding adds to it (R, L)."""
+        mean: Params = {}
+        coins = np.zeros((len(rounded), len(self.probe.net)))
+        for shard, share in zip(self.probe.shards, self.probe.share, strict=True):
+            grads = gradient(self._mini_batch(shard, number))
+            add(mean, grads, share)
+            for row, (bits, scales) in zip(coins, rounded, strict=True):
+                for name, g in grads.items():
+                    row[params.block_of(name)] += share**2 * float(rounding_variance(g, bits, scales).double().sum())
+        return mean, coins
+
+    def _mini_batch(self, shard: Shard, number: int) -> Shard:
+        """Full mini-batches in turn; all samples where there is not one."""
+        full = max(len(shard) // self.batch, 1)
+        start = number % full * self.batch
+        return Shard(shard.x[start:start + self.batch], shard.y[start:start + self.batch])
+
+
+def parted(errors: Sequence[Params]) -> tuple[float, float]:
+    """Squared norm of the mean, and the variance, of what independent ``errors`` were drawn from; both without bias."""
+    n, total = len(errors), {}                                  # type: int, Params
+    for e in errors:
+        add(total, e)
+    each = float(np.mean([params.squared_norm(e) for e in errors]))
+    bias = (params.squared_norm(total) - n * each) / (n * (n - 1))           # mean of <e_i, e_j>, i != j
+    return bias, each - bias
+
+
+def _crossing(compression: Compression, cut: int, blocks: int) -> Compression:
+    """What of it changes what crosses the cut, with its idle settings at their defaults."""
+    if cut == blocks or not compression.crossing:
+        return PLAIN
+    quantised = min(compression.smashed_bits, compression.cut_bits) < FLOAT_BITS
+    return replace(compression, update_bits=FLOAT_BITS, scales=compression.scales if quantised else PLAIN.scales,
+                   dropout_kind=compression.dropout_kind if compression.dropout else PLAIN.dropout_kind)

@@ -1,0 +1,44 @@
+r"""What client sides that are averaged only now and then do to the gradient.
+
+Between two averagings device k goes on from its own client side. The descent lemma follows the *virtual* mean
+
+.. math:: \bar w_i = \bigl(\textstyle\sum_k \omega_k w_{k,i},\; v_i\bigr),
+
+with v the server's side, which all share: it moves by the mean of the gradients that the devices take at their own places, which
+is not the gradient at its own. Over an interval of I rounds the relative squared bias is, as for pruning, a ratio of sums, here
+over the rounds i < I that begin at the checkpoints of a pilot run:
+
+.. math:: \mathrm{drift}(I) = \sum_{i<I} \bigl\| \textstyle\sum_k \omega_k \nabla F_k(w_{k,i}, v_i) - \nabla F(\bar w_i) \bigr\|^2
+          \big/ \sum_{i<I} \| \nabla F(\bar w_i) \|^2.                                                            \tag{1}
+
+It is zero for I = 1, for one device, and for devices that all see the same data. Steps are of gradient descent on all of the
+probes: that mini-batches drive client sides apart, too, is not in it.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learning import params
+from learning.params import Params
+from learning.probe import Probe, add, moved
+
+
+def drift(probe: Probe, cut: int, rounds: int, lr: float) -> NDArray:
+    """Numerator and denominator of (1) in each of the rounds that begin at the probe's model (I, 2), all devices cut at ``cut``.
+
+    ``lr`` is the learning rate of both sides.
+    """
+    own, server = [params.front(probe.weights, cut)] * len(probe.shards), params.back(probe.weights, cut)
+    rows = []
+    for number in range(rounds):
+        middle = {**params.weighted_sum(own, probe.share), **server}
+        mean: Params = {}
+        for k, shard in enumerate(probe.shards):
+            grads = probe.gradient({**own[k], **server}, shard)[1]
+            own[k] = moved(own[k], grads, lr)
+            add(mean, grads, probe.share[k])
+        server = moved(server, mean, lr)
+        slope = probe.mean(middle) if number else mean                      # at first all are in one place
+        rows.append((params.squared_norm(params.combine(torch.sub, mean, slope)), params.squared_norm(slope)))
+    return np.array(rows)

@@ -1,0 +1,135 @@
+r"""Everything that is measured at one checkpoint of a pilot run."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learning import masking, params
+from learning.algorithm import Shard
+from learning.crossing import Compression
+from learning.distortion import DRAWS, Distortion
+from learning.drift import drift
+from learning.masking import Pruning
+from learning.params import Params
+from learning.probe import Probe, add, moved
+
+FEW = 8             # samples of a draw where batch norm wants more than one
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What shall be measured at each checkpoint.
+
+    Attributes
+    ----------
+    cuts, ratios, compressions : (C,), (J,), (V,) sequence
+    rounds : int
+        The longest interval between two averagings [rounds].
+    batch, lr : int, float
+        Mini-batch and learning rate of the training.
+    pruning : Pruning
+    shared : int
+        Blocks that may be pruned and are sent.
+    """
+
+    cuts: Sequence[int]
+    ratios: Sequence[float]
+    compressions: Sequence[Compression]
+    rounds: int
+    batch: int
+    lr: float
+    pruning: Pruning
+    shared: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Measurements at one checkpoint; |.|^2 are squared norms.
+
+    Attributes
+    ----------
+    loss : float
+    bias : (C, J)
+        |grad F - sum omega_k h_k|^2.
+    distortion : (C, V, 2)
+        Squared bias, and Omega.
+    drift : (C, I, 2)
+        Of each round since the checkpoint, as ``drift.drift``.
+    square, squares : float
+        |grad F|^2, and sum omega_k |grad F_k|^2.
+    smoothness : float
+    sampling, gradient, weight : (L,)
+    pruned : (L, J)
+        |w - m * w|^2 of each block.
+    """
+
+    loss: float
+    bias: NDArray
+    distortion: NDArray
+    drift: NDArray
+    square: float
+    squares: float
+    smoothness: float
+    sampling: NDArray
+    gradient: NDArray
+    weight: NDArray
+    pruned: NDArray
+
+
+def snapshot(probe: Probe, wanted: Wanted, batches: torch.Generator, rng: Callable[[int], torch.Generator]) -> Snapshot:
+    """Measure at one model. ``batches`` draws mini-batches, ``rng`` what is random at a cut: a fresh generator for each use."""
+    whole: Params = {}
+    loss, squares = 0.0, 0.0
+    sampling, own = np.zeros(len(probe.net)), np.zeros(len(probe.net))
+    for shard, size, share in zip(probe.shards, probe.sizes, probe.share, strict=True):
+        its_loss, grads = probe.gradient(probe.weights, shard)
+        add(whole, grads, share)
+        loss, squares = loss + share * its_loss, squares + share * params.squared_norm(grads)
+        own += probe.by_block(grads) / len(probe.shards)
+        sampling += _sampling(probe, shard, grads, min(wanted.batch, size), batches) / len(probe.shards)
+    square, known = params.squared_norm(whole), whole if wanted.pruning.kind == "gradient" else {}
+    bend = params.combine(torch.sub, probe.mean(moved(probe.weights, whole, wanted.lr)), whole)
+
+    def mask(cut: int, ratio: float) -> Params:
+        """As the algorithm draws it (by difference: as at first, by magnitude)."""
+        return wanted.pruning.mask_by(params.front(probe.weights, min(cut, wanted.shared)), ratio, known, rng(cut))
+
+    trained = {name: probe.weights[name] for name in whole}
+    return Snapshot(
+        loss=loss, bias=np.array([[_missed(probe, mask(cut, ratio), whole) for ratio in wanted.ratios] for cut in wanted.cuts]),
+        distortion=Distortion(probe, wanted.batch, wanted.shared, rng).measure(wanted.cuts, wanted.compressions),
+        drift=np.array([_drift(probe, min(cut, wanted.shared), wanted, square) for cut in wanted.cuts]),
+        square=square, squares=squares, smoothness=float(np.sqrt(params.squared_norm(bend) / max(square, 1e-300)) / wanted.lr),
+        sampling=sampling, gradient=sampling + own, weight=probe.by_block(trained),
+        pruned=np.array([_left_out(probe, mask(len(probe.net), ratio), trained) for ratio in wanted.ratios]).T)
+
+
+def _missed(probe: Probe, mask: Params, whole: Params) -> float:
+    """Squared distance of the gradient from what devices send that all prune alike."""
+    found = masking.prune(probe.mean(masking.prune(probe.weights, mask)), mask)
+    return params.squared_norm(params.combine(torch.sub, whole, found))
+
+
+def _drift(probe: Probe, cut: int, wanted: Wanted, square: float) -> NDArray:
+    return drift(probe, cut, wanted.rounds, wanted.lr) if wanted.rounds > 1 else np.array([[0.0, square]])
+
+
+def _left_out(probe: Probe, mask: Params, trained: Params) -> NDArray:
+    """|w - m * w|^2 of each block (L,)."""
+    kept = masking.prune(trained, mask)
+    return probe.by_block({name: w - kept[name] for name, w in trained.items() if kept[name] is not w})
+
+
+def _sampling(probe: Probe, shard: Shard, grads: Params, batch: int, rng: torch.Generator) -> NDArray:
+    """Variance of a mini-batch gradient of one device, block by block (L,): that of single samples over the size of the batch.
+
+    With batch norm a sample's gradient depends on the others of its batch: then of a few samples at a time.
+    """
+    few = min(FEW if any(True for _ in probe.net.buffers()) else 1, len(shard))
+    picks = torch.randperm(len(shard), generator=rng)[:DRAWS * few].split(few)
+    draws = (probe.gradient(probe.weights, Shard(shard.x[i], shard.y[i]))[1] for i in picks)
+    spread = [probe.by_block(params.combine(torch.sub, g, grads)) for g in draws]
+    return np.mean(spread, axis=0) * few / batch
