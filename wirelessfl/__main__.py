@@ -18,6 +18,8 @@ from channels.units import linear_to_db, watt_to_dbm
 from optim.allocation import Allocation
 from optim.deadline import residual
 from optim.problem import Deadline
+from wirelessfl.calibration_file import make
+from wirelessfl.calibration_text import text
 from wirelessfl.closing import closing_table
 from wirelessfl.config import SettingsError, choose, load, to_toml
 from wirelessfl.decide import afresh
@@ -54,11 +56,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="wirelessfl", description="Joint decisions for split federated learning over wireless links.")
     parser.add_argument("--version", action="version", version=f"wirelessfl {wirelessfl.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, command, text in (
+    for name, command, about in (
             ("run", _run, "simulate the policies of a scenario, and compare them"),
             ("solve", _solve, "decide one round of a scenario, and print the decision"),
+            ("calibrate", _calibrate, "measure the bound's constants for a scenario, into a file that scenarios may name"),
             ("scenario", _scenario, "print a scenario as TOML, every key with its unit and meaning")):
-        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        sub = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
         sub.set_defaults(command=command)
         sub.add_argument("scenario", nargs="?", type=Path, help="a TOML file; the default scenario without one")
         sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
@@ -66,13 +69,16 @@ def _parser() -> argparse.ArgumentParser:
         if name == "run":
             sub.add_argument("--out", type=Path, help="the run folder; runs/NAME-TIME without one")
             _workers(sub)
-    text = "go on with a run that was not finished, from its last checkpoint"
-    sub = commands.add_parser("resume", help=text, description=text[0].upper() + text[1:] + ".")
+        if name == "calibrate":
+            sub.add_argument("--out", type=Path, help="the file; calibrations/NAME-KEY.json without one; with a picture")
+            sub.add_argument("--exponent", action="store_true", help="fit decision.exponent, too, to some short pruned trainings")
+    about = "go on with a run that was not finished, from its last checkpoint"
+    sub = commands.add_parser("resume", help=about, description=about[0].upper() + about[1:] + ".")
     sub.set_defaults(command=_resume)
     sub.add_argument("folder", type=Path, help="the run folder")
     _workers(sub)
-    text = "do the runs of a grid or list of settings, those that are not finished, and make one table of all"
-    sub = commands.add_parser("sweep", help=text, description=text[0].upper() + text[1:] + ".", epilog=EXAMPLE,
+    about = "do the runs of a grid or list of settings, those that are not finished, and make one table of all"
+    sub = commands.add_parser("sweep", help=about, description=about[0].upper() + about[1:] + ".", epilog=EXAMPLE,
                               formatter_class=argparse.RawDescriptionHelpFormatter)
     sub.set_defaults(command=_sweep)
     sub.add_argument("sweep", type=Path, help="a TOML file, as below")
@@ -89,6 +95,11 @@ def _workers(parser: argparse._ActionsContainer) -> None:
 
 def _scenario(options: argparse.Namespace) -> int:
     print(to_toml(load(options.scenario, options.set)), end="")
+    return 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    print(text(make(load(options.scenario, options.set), options.out, exponent=options.exponent)))
     return 0
 
 

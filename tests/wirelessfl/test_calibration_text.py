@@ -1,0 +1,49 @@
+"""What the command says of a calibration."""
+
+from pathlib import Path
+
+from test_plot_calibration import calibration
+
+from wirelessfl.calibration_file import Made
+from wirelessfl.calibration_text import number, text
+
+EXPONENT = {"cut": [1, 1, 3], "ratio": [0.5, 0.8, 0.4], "bias": [0.25, 0.5, 0.5], "loss": [0.5, 1.0, 1.0],
+            "rounds": [1.25, None, 1.5], "pilot": 9, "goal": 0.4321, "gamma": 0.322, "error": 0.1}
+
+
+def said(exponent=None, **more):
+    return text(Made(Path("c.json"), Path("c.png"), "0123456789abcdef", calibration(**more), exponent, True)).splitlines()
+
+
+def test_a_line_for_each_split_and_each_variant_that_does_something():
+    lines = said()
+    cells = [line.split("  ") for line in lines if line.startswith("1 ")]
+    assert [[cell.strip() for cell in row if cell] for row in cells] == [
+        ["1", "0.01 ± 0.01", "0.2 ± 0.01", "0.6 ± 0.01", "0.7 rho^2 up to 0.90"]]
+    assert "  drop 0.5: split 1 2 ± 0.01, split 3 4 ± 0.01" in lines
+    assert "  every 4 rounds: split 1 0.1 ± 0.01, split 3 0.2 ± 0.01" in lines
+    assert not any(line.startswith(("  none", "  every 1 ")) for line in lines)
+
+
+def test_of_what_was_not_there_nothing_is_said():
+    lines = said(intervals=(1,))
+    assert not any("seldom" in line for line in lines)
+    assert not any("exponent" in line for line in lines)
+
+
+def test_trainings_are_told_beside_what_the_bound_says_of_them():
+    lines = said(EXPONENT)
+    assert "  split 1, pruned 0.50: bias 0.25, loss of progress 0.50, 1.25 times the rounds (by the bound 2.00)" in lines
+    assert "  split 1, pruned 0.80: bias 0.50, loss of progress 1.00, not reached (by the bound never)" in lines
+    assert any(line.startswith("exponent gamma: 0.322 ± 0.1 (standard error)") for line in lines)
+
+
+def test_no_exponent_is_told_as_none():
+    lines = said(EXPONENT | {"gamma": None, "error": None})
+    assert "exponent gamma: none, for no training that the bound lets get there did" in lines
+
+
+def test_numbers_have_no_powers_of_ten():
+    assert number(52.77, 60.49) == "52.8 ± 60"
+    assert number(223.4, 270.1) == "223 ± 270"
+    assert number(0.00026, 0.002) == "0.00026 ± 0.002"
