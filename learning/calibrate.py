@@ -36,7 +36,7 @@ DIVERGED = "the pilot run diverged: its loss went to {}; lower training.lr (now 
 def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard], *, rounds: int, cuts: Sequence[int],
               batch: int, lr: float, most_bias: float = 0.75, checkpoints: int = 5, samples: int = 64,
               seed: int = 0, precision: str = "float32", compressions: Sequence[Compression] = (),
-              intervals: Sequence[int] = (1,)) -> Calibration:
+              intervals: Sequence[int] = (1,), parts: int = 1) -> Calibration:
     """Run a pilot of ``rounds`` rounds without pruning or compression, and measure at ``checkpoints`` of it.
 
     Parameters
@@ -55,7 +55,17 @@ def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard],
         Variants whose bias and noise are wanted; the algorithm's own comes first, and is the only one without.
     intervals : sequence of int
         Rounds between two averagings of client sides whose drift is wanted [rounds]; 1 comes first.
+    parts : int
+        Parts that the samples are split into. Squares of gradients that are measured on a few samples are too large by their
+        sampling noise, and of a large network that may be all that there is: products of different parts are not.
+
+    Raises
+    ------
+    ValueError
+        Where the pilot diverged, or the gradient is lost in the noise of the parts.
     """
+    if parts < 1:
+        raise ValueError(f"parts must be 1 or more [1], got {parts}")
     if min(intervals, default=1) < 1:
         raise ValueError(f"intervals must be 1 or more [rounds], got {list(intervals)}")
     seeds = np.random.SeedSequence(seed).generate_state(4).tolist()
@@ -63,7 +73,7 @@ def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard],
     variants = list(dict.fromkeys([getattr(algorithm, "compression", PLAIN), *compressions]))
     waits = list(dict.fromkeys([1, *intervals]))
     wanted = Wanted(tuple(cuts), RATIOS, variants, max(waits), batch, lr, getattr(algorithm, "pruning", BY_MAGNITUDE),
-                    len(net) - getattr(algorithm, "personal", 0))
+                    len(net) - getattr(algorithm, "personal", 0), parts)
     picks = [torch.randperm(len(s), generator=pick)[:samples] for s in shards]
     probes = [Shard(s.x[i], s.y[i]) for s, i in zip(shards, picks, strict=True) if len(s)]
     pilot, batches = pilot_of(algorithm), drawing.draws(0, 0).batches
@@ -83,6 +93,8 @@ def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard],
     first, last = seen[0].loss, seen[-1].loss
     if not all(np.isfinite(s.loss + s.square) for s in seen) or last > 2 * first + 1:
         raise ValueError(DIVERGED.format(f"{last:.3g} from {first:.3g}", lr))
+    if sum(s.square for s in seen) <= 0 and parts > 1:
+        raise ValueError(f"the gradient is lost in the sampling noise of {samples} samples a device in {parts} parts: take more")
     return _summary(seen, wanted, waits, most_bias, rounds)
 
 
@@ -104,8 +116,8 @@ def _summary(seen: Sequence[Snapshot], wanted: Wanted, intervals: Sequence[int],
 
 def _estimate(seen: Sequence[Snapshot], intervals: Sequence[int], most_bias: float) -> dict[str, Any]:
     """What a calibration says of some checkpoints, as far as it has intervals of its own."""
-    square = sum(s.square for s in seen)
-    bias = np.sum([s.bias for s in seen], axis=0) / square
+    square = max(sum(s.square for s in seen), 1e-300)
+    bias = np.maximum(np.sum([s.bias for s in seen], axis=0) / square, 0.0)
     fits = np.array([fit_power_law(np.array(RATIOS), row, most_bias) for row in bias]).T
     distortion, drifted = np.sum([s.distortion for s in seen], axis=0), np.sum([s.drift for s in seen], axis=0).cumsum(axis=1)
     noise = np.mean([s.smoothness * s.distortion[..., 1] for s in seen], axis=0)
@@ -114,7 +126,7 @@ def _estimate(seen: Sequence[Snapshot], intervals: Sequence[int], most_bias: flo
     return {
         "bias": bias, "scale": fits[0], "exponent": fits[1], "ratio_max": fits[2],
         "compression_bias": np.maximum(distortion[..., 0] / square, 0.0), "compression_noise": np.maximum(noise, 0.0),
-        "drift": drifted[:, at, 0] / drifted[:, at, 1],
+        "drift": np.maximum(drifted[:, at, 0] / drifted[:, at, 1], 0.0),
         "energy": np.sum([s.pruned for s in seen], axis=0) / np.where(weight > 0, weight, 1.0)[:, None],
         "sampling_noise": np.mean([s.smoothness * s.sampling.sum() for s in seen]),
         "dissimilarity": sum(s.squares for s in seen) / square, "smoothness": max(s.smoothness for s in seen),

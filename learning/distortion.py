@@ -22,7 +22,7 @@ from learning.algorithm import Shard
 from learning.compress import FLOAT_BITS, rounding_variance
 from learning.crossing import PLAIN, Compression
 from learning.params import Params
-from learning.probe import Probe, add
+from learning.probe import Probe, add, product
 from learning.split import split_gradient
 
 DRAWS = 4
@@ -108,12 +108,8 @@ class Distortion:
 
 def parted(errors: Sequence[Params]) -> tuple[float, float]:
     """Squared norm of the mean, and the variance, of what independent ``errors`` were drawn from; both without bias."""
-    n, total = len(errors), {}                                  # type: int, Params
-    for e in errors:
-        add(total, e)
-    each = float(np.mean([params.squared_norm(e) for e in errors]))
-    bias = (params.squared_norm(total) - n * each) / (n * (n - 1))           # mean of <e_i, e_j>, i != j
-    return bias, each - bias
+    bias = product(errors)
+    return bias, float(np.mean([params.squared_norm(e) for e in errors])) - bias
 
 
 def _crossing(compression: Compression, cut: int, blocks: int) -> Compression:

@@ -21,24 +21,26 @@ from numpy.typing import NDArray
 
 from learning import params
 from learning.params import Params
-from learning.probe import Probe, add, moved
+from learning.probe import Probe, add, moved, product
 
 
-def drift(probe: Probe, cut: int, rounds: int, lr: float) -> NDArray:
+def drift(probe: Probe, cut: int, rounds: int, lr: float, parts: int = 1) -> NDArray:
     """Numerator and denominator of (1) in each of the rounds that begin at the probe's model (I, 2), all devices cut at ``cut``.
 
-    ``lr`` is the learning rate of both sides.
+    ``lr`` is the learning rate of both sides. With several ``parts`` of the samples, squares are products of different ones.
     """
     own, server = [params.front(probe.weights, cut)] * len(probe.shards), params.back(probe.weights, cut)
-    rows = []
+    rows, some = [], probe.parts(parts)
     for number in range(rounds):
         middle = {**params.weighted_sum(own, probe.share), **server}
-        mean: Params = {}
-        for k, shard in enumerate(probe.shards):
-            grads = probe.gradient({**own[k], **server}, shard)[1]
-            own[k] = moved(own[k], grads, lr)
-            add(mean, grads, probe.share[k])
-        server = moved(server, mean, lr)
-        slope = probe.mean(middle) if number else mean                      # at first all are in one place
-        rows.append((params.squared_norm(params.combine(torch.sub, mean, slope)), params.squared_norm(slope)))
+        means: list[Params] = [{} for _ in some]
+        for k, share in enumerate(probe.share):
+            each = [part.gradient({**own[k], **server}, part.shards[k])[1] for part in some]
+            for mean, grads in zip(means, each, strict=True):
+                add(mean, grads, share)
+            own[k] = moved(own[k], params.weighted_sum(each, [1 / parts] * parts), lr)
+        server = moved(server, params.weighted_sum(means, [1 / parts] * parts), lr)
+        slopes = [part.mean(middle) for part in some] if number else means                 # at first all are in one place
+        off = [params.combine(torch.sub, *pair) for pair in zip(means, slopes, strict=True)]
+        rows.append((product(off), product(slopes)))
     return np.array(rows)

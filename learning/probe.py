@@ -1,7 +1,7 @@
 """A model, and the samples on which its gradients are measured."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -56,6 +56,13 @@ class Probe:
             add(found, self._weighted(weights, group))
         return found
 
+    def parts(self, number: int) -> list["Probe"]:
+        """Probes of disjoint samples; a device with less than one for each has all in all."""
+        if number == 1:
+            return [self]
+        return [replace(self, shards=[Shard(s.x[i::number], s.y[i::number]) if len(s) >= number else s for s in self.shards])
+                for i in range(number)]
+
     def by_block(self, values: Params) -> NDArray:
         """Squared norm of the values of each block (L,)."""
         squares = np.zeros(len(self.net))
@@ -87,6 +94,18 @@ def add(total: Params, values: Params, weight: float = 1.0) -> None:
     """Add ``weight`` times the values to a sum that is empty at first."""
     for name, v in values.items():
         total[name] = total[name].add_(v, alpha=float(weight)) if name in total else float(weight) * v
+
+
+def product(drawn: Sequence[Params]) -> float:
+    """Squared norm of the mean of what independent values were drawn from, without bias: the mean product of two different ones.
+
+    It may come out below zero. Of a single one it is the squared norm, which is larger by the variance.
+    """
+    n, total = len(drawn), {}                                   # type: int, Params
+    for values in drawn:
+        add(total, values)
+    squares = sum(params.squared_norm(values) for values in drawn)
+    return (params.squared_norm(total) - squares) / (n * (n - 1)) if n > 1 else squares
 
 
 def moved(weights: Params, grads: Params, lr: float) -> Params:

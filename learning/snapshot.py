@@ -14,7 +14,7 @@ from learning.distortion import DRAWS, Distortion
 from learning.drift import drift
 from learning.masking import Pruning
 from learning.params import Params
-from learning.probe import Probe, add, moved
+from learning.probe import Probe, add, moved, product
 
 FEW = 8             # samples of a draw where batch norm wants more than one
 
@@ -33,6 +33,8 @@ class Wanted:
     pruning : Pruning
     shared : int
         Blocks that may be pruned and are sent.
+    parts : int
+        Disjoint parts of the samples, whose products squares are, where they are more than one.
     """
 
     cuts: Sequence[int]
@@ -43,6 +45,7 @@ class Wanted:
     lr: float
     pruning: Pruning
     shared: int
+    parts: int = 1
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,12 @@ def snapshot(probe: Probe, wanted: Wanted, batches: torch.Generator, rng: Callab
         loss, squares = loss + share * its_loss, squares + share * params.squared_norm(grads)
         own += probe.by_block(grads) / len(probe.shards)
         sampling += _sampling(probe, shard, grads, min(wanted.batch, size), batches) / len(probe.shards)
-    square, known = params.squared_norm(whole), whole if wanted.pruning.kind == "gradient" else {}
+    some, slopes, known = probe.parts(wanted.parts), [whole], whole if wanted.pruning.kind == "gradient" else {}
+    if wanted.parts > 1:
+        slopes, squares = _slopes(probe, some)
+    square = product(slopes)
     bend = params.combine(torch.sub, probe.mean(moved(probe.weights, whole, wanted.lr)), whole)
+    step = wanted.lr * np.sqrt(max(params.squared_norm(whole), 1e-300))
 
     def mask(cut: int, ratio: float) -> Params:
         """As the algorithm draws it (by difference: as at first, by magnitude)."""
@@ -99,22 +106,33 @@ def snapshot(probe: Probe, wanted: Wanted, batches: torch.Generator, rng: Callab
 
     trained = {name: probe.weights[name] for name in whole}
     return Snapshot(
-        loss=loss, bias=np.array([[_missed(probe, mask(cut, ratio), whole) for ratio in wanted.ratios] for cut in wanted.cuts]),
+        loss=loss, bias=np.array([[_missed(some, mask(cut, ratio), slopes) for ratio in wanted.ratios] for cut in wanted.cuts]),
         distortion=Distortion(probe, wanted.batch, wanted.shared, rng).measure(wanted.cuts, wanted.compressions),
         drift=np.array([_drift(probe, min(cut, wanted.shared), wanted, square) for cut in wanted.cuts]),
-        square=square, squares=squares, smoothness=float(np.sqrt(params.squared_norm(bend) / max(square, 1e-300)) / wanted.lr),
+        square=square, squares=squares, smoothness=float(np.sqrt(params.squared_norm(bend)) / step),
         sampling=sampling, gradient=sampling + own, weight=probe.by_block(trained),
         pruned=np.array([_left_out(probe, mask(len(probe.net), ratio), trained) for ratio in wanted.ratios]).T)
 
 
-def _missed(probe: Probe, mask: Params, whole: Params) -> float:
+def _slopes(probe: Probe, some: Sequence[Probe]) -> tuple[list[Params], float]:
+    """grad F of each part of the samples, and sum omega_k |grad F_k|^2 by their products."""
+    slopes, squares = [Params() for _ in some], 0.0
+    for k, share in enumerate(probe.share):
+        each = [part.gradient(part.weights, part.shards[k])[1] for part in some]
+        squares += share * product(each)
+        for slope, grads in zip(slopes, each, strict=True):
+            add(slope, grads, share)
+    return slopes, squares
+
+
+def _missed(some: Sequence[Probe], mask: Params, slopes: Sequence[Params]) -> float:
     """Squared distance of the gradient from what devices send that all prune alike."""
-    found = masking.prune(probe.mean(masking.prune(probe.weights, mask)), mask)
-    return params.squared_norm(params.combine(torch.sub, whole, found))
+    found = (masking.prune(part.mean(masking.prune(part.weights, mask)), mask) for part in some)
+    return product([params.combine(torch.sub, slope, own) for slope, own in zip(slopes, found, strict=True)])
 
 
 def _drift(probe: Probe, cut: int, wanted: Wanted, square: float) -> NDArray:
-    return drift(probe, cut, wanted.rounds, wanted.lr) if wanted.rounds > 1 else np.array([[0.0, square]])
+    return drift(probe, cut, wanted.rounds, wanted.lr, wanted.parts) if wanted.rounds > 1 else np.array([[0.0, square]])
 
 
 def _left_out(probe: Probe, mask: Params, trained: Params) -> NDArray:

@@ -197,3 +197,19 @@ def test_statistics_of_batch_norm_are_neither_pruned_nor_moved_by_a_measurement(
 def test_a_pilot_that_diverges_gets_a_sentence(rng):
     with pytest.raises(ValueError, match=r"the pilot run diverged: its loss went .* lower training\.lr"):
         calibrate(FedAvg(net := network(), plain(1e6)), net, shards(rng, 10), rounds=4, cuts=(3,), batch=2, lr=1e6)
+
+
+def test_where_both_parts_are_alike_products_are_squares(rng):
+    """Each device has one sample, ten times."""
+    net, data = network(), [Shard(d.x.repeat(10, 1, 1, 1), d.y.repeat(10)) for d in shards(rng, 1, 1, 1)]
+    one, two = (measured(net, data, rounds=3, checkpoints=3, intervals=(1, 3), parts=parts) for parts in (1, 2))
+    for name in ("bias", "drift", "dissimilarity"):
+        np.testing.assert_allclose(getattr(two, name), getattr(one, name), rtol=1e-9, atol=1e-15)
+
+
+def test_a_gradient_that_is_lost_in_noise_gets_a_sentence(rng):
+    """Two samples a device that pull in opposite directions."""
+    net, one = network(), shard(rng, 1)
+    opposed = Shard(one.x.repeat(2, 1, 1, 1), torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match="the gradient is lost in the sampling noise of 64 samples a device in 2 parts"):
+        measured(net, [opposed], parts=2)

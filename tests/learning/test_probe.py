@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from tiny_task import gradient, network, normed_blocks, shards
 from torch.testing import assert_close
 
 from learning import params
-from learning.probe import Probe, moved
+from learning.algorithm import Shard
+from learning.probe import Probe, moved, product
 
 SIZES = (7, 30, 12, 1)
 
@@ -47,3 +49,30 @@ def test_a_step_moves_what_has_a_gradient_and_leaves_its_arguments_alone(rng):
     assert_close({name: after[name] for name in slope}, {name: before[name] - 0.5 * g for name, g in slope.items()})
     assert all(after[name] is before[name] for name in before.keys() - slope.keys())
     assert_close(before, params.values(net), rtol=0, atol=0)
+
+
+def test_parts_are_disjoint_and_together_all(rng):
+    data = shards(rng, 7, 10, 1)
+    one, other = probe(network(), data, (7, 10, 1)).parts(2)
+    assert [(len(a), len(b)) for a, b in zip(one.shards, other.shards, strict=True)] == [(4, 3), (5, 5), (1, 1)]
+    assert_close(torch.cat([one.shards[0].x, other.shards[0].x]).sum(0), data[0].x.sum(0))
+
+
+def test_a_product_of_two_is_their_inner_product_and_of_one_its_square():
+    one, other = {"w": torch.tensor([1.0, 2.0])}, {"w": torch.tensor([3.0, -1.0])}
+    assert product([one, other]) == pytest.approx(1.0)
+    assert product([one]) == 5.0
+
+
+def test_squares_of_few_samples_are_too_large_and_products_are_not(rng):
+    """Of 2000 samples a device, 8 are looked at: the plain square is the truth and sampling noise, the product the truth."""
+    net, data = network(), shards(rng, 2000, 2000)
+    truth = params.squared_norm(probe(net, data, (1, 1)).mean(params.values(net)))
+    plain, crossed = [], []
+    for start in range(0, 2000, 8):
+        few = probe(net, [Shard(d.x[start:start + 8], d.y[start:start + 8]) for d in data], (1, 1))
+        plain.append(params.squared_norm(few.mean(few.weights)))
+        crossed.append(product([part.mean(part.weights) for part in few.parts(2)]))
+    far = 4 * np.std(crossed) / np.sqrt(len(crossed))
+    assert abs(np.mean(crossed) - truth) < far
+    assert np.mean(plain) > truth + 3 * far
