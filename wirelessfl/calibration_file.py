@@ -23,7 +23,7 @@ from wirelessfl.world import World, measure, world
 
 KIND, FORMAT, FOLDER = "wirelessfl calibration", 1, Path("calibrations")
 UNSEEN = ("rounds", "device", "evaluate_every", "target_accuracy", "smoothing")        # settings of a training that no pilot sees
-SEEN = ("pilot_rounds", "bias_max", "splits", "update_bits", "smashed_bits", "dropouts", "intervals")    # of decisions, that do
+SEEN = ("bias_max", "splits", "update_bits", "smashed_bits", "dropouts", "intervals")    # of decisions, that do, beside pilot_*
 OTHER = {"settings": "settings of another version"}                               # where none that both know differ
 
 
@@ -147,7 +147,7 @@ def _named(s: Scenario) -> dict[str, Any]:
     """The settings that a measurement can depend on, by their dotted names."""
     plain = s.model_dump(mode="json")
     wanted = {"training": [name for name in plain["training"] if name not in UNSEEN], "data": list(plain["data"]),
-              "decision": [name for name in plain["decision"] if name in SEEN], "cell": ["devices"]}
+              "decision": [name for name in plain["decision"] if name in SEEN or name.startswith("pilot_")], "cell": ["devices"]}
     named = {f"{section}.{name}": plain[section][name] for section, names in wanted.items() for name in names}
     return {"seed": plain["seed"], **named}
 
