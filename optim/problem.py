@@ -10,7 +10,7 @@ over split option, pruning ratio, bandwidth and power of every device. T_k and E
 the loss of progress of ``optim.bound``; ``optim.deadline`` solves it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -107,6 +107,12 @@ class Deadline:
         if self.shape[-1] == 1:
             return self
         return self.change(_same, _same, lambda v: pick(v, option))
+
+    def columns(self, index: Sequence[int]) -> "Deadline":
+        """The problem with some of its options, in the order of ``index``."""
+        if self.shape[-1] == 1:
+            return self
+        return self.change(_same, _same, lambda v: v if v.ndim == 0 or v.shape[-1] == 1 else v[..., list(index)])
 
     def rows(self, index: Any) -> "Deadline":
         """Members of a batch, counted over all its leading axes at once."""

@@ -28,12 +28,13 @@ from optim.pruning_cost import PiecewiseLinear, PowerLaw
 from optim.time_to_accuracy import time_to_accuracy
 from wirelessfl.config import load as load_scenario
 from wirelessfl.experiment import resume, run
+from wirelessfl.pricing import problem
 from wirelessfl.record import Record
 from wirelessfl.settings import Scenario
 from wirelessfl.simulate import simulate
 from wirelessfl.sweep import sweep
 from wirelessfl.sweep_file import read_sweep
-from wirelessfl.world import measure, problem, world
+from wirelessfl.world import measure, world
 
 try:
     __version__ = metadata.version("wirelessfl")

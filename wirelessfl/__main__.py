@@ -26,12 +26,14 @@ from wirelessfl.decide import afresh
 from wirelessfl.experiment import check, resume, run
 from wirelessfl.folder import read_manifest
 from wirelessfl.places import Outcome
-from wirelessfl.policy import POLICIES, cuts_of, prepare
+from wirelessfl.policy import POLICIES
+from wirelessfl.prepare import prepare
+from wirelessfl.pricing import priced
 from wirelessfl.record import Record, allocation_table
 from wirelessfl.settings import Scenario
 from wirelessfl.sweep import TABLE, sweep
 from wirelessfl.sweep_file import EXAMPLE, Task, read_sweep
-from wirelessfl.world import World, measure, priced, world
+from wirelessfl.world import World, measure, world
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,8 +112,9 @@ def _solve(options: argparse.Namespace) -> int:
     measured = measure(w)
     seen = w.air.start(w.rng("fading", 0)).seen(w.rng("estimates", 0), w.knowledge, s.decision.outage)
     decider = prepare(chosen, w, measured)
+    w = w.averaging(decider.interval)
     who, found, whole = afresh(w, measured, decider, seen, 1.0, w.hardware.battery)
-    print(f"{s.name}: policy {s.decision.policies[0]}, seed {s.seed}, first round; {len(w.cuts)} splits, "
+    print(f"{s.name}: policy {s.decision.policies[0]}, seed {s.seed}, first round; {len(w.options)} options, "
           f"{s.cell.devices} devices, {s.cell.bandwidth_mhz:g} MHz\n")
     if not found.status.feasible:
         print(f"status    {found.status.name.lower()}: {found.status.value}\nadvice    "
@@ -122,14 +125,12 @@ def _solve(options: argparse.Namespace) -> int:
         p = priced(w, measured, seen, np.ones((len(who), 2)), energy=w.hardware.battery)
         everyone = decider.in_time(decider.decide(p), p)
         print(f"left out  {np.flatnonzero(~who).tolist()}; with everyone: {decider.advice(p, everyone)}\n")
-    if decider.option is not None:
-        found = replace(found, option=np.zeros_like(found.option))            # the only one of its own problem
-    _print_grades(replace(decider.allowed(whole), deadline=found.deadline), found, certified=decider.policy.band)
+    _print_grades(replace(decider.allowed(whole), deadline=found.deadline), decider.own(found), certified=decider.policy.band)
     return 0
 
 
 def _print_decision(found: Allocation, w: World, gain: np.ndarray, who: np.ndarray) -> None:
-    t = allocation_table(found, cuts_of(w, found), gain, w.hardware.speed)[who]
+    t = allocation_table(found, w.cuts[found.option], gain, w.hardware.speed)[who]
     with np.errstate(divide="ignore"):
         shown = pd.DataFrame({
             "device": t["device"], "gain [dB]": linear_to_db(t["gain"]).round(1),

@@ -34,6 +34,7 @@ from learning.training import Training
 from optim import bound
 from wirelessfl import air
 from wirelessfl.config import SettingsError, choose
+from wirelessfl.options import intervals, options
 from wirelessfl.population import GHZ, Hardware, LogUniform, Population, Profile, mixed
 from wirelessfl.settings import DeviceSettings, Scenario, TrainingSettings
 
@@ -77,7 +78,9 @@ def check(s: Scenario) -> Dataset:
         if s.cell.devices <= len(found.y_train):
             PARTITIONS[s.data.partition](found.y_train.numpy(), s.cell.devices, np.random.default_rng(0), s)
         net = network(s, found)
-        cuts(s, algorithm(s, net, found))
+        runs = algorithm(s, net, found)
+        options(s, runs)
+        intervals(s, runs)
     except (OSError, ValueError) as error:
         raise SettingsError(str(error)) from None
     if len(found.y_train) < s.cell.devices:
@@ -155,16 +158,3 @@ def _parts(t: TrainingSettings) -> dict[str, Any]:
         "pruning": {name: value for name, value in pruning.items() if value != ""}, "auxiliaries": t.auxiliary,
         **{name: getattr(t, name) for name in own},
     }
-
-
-def cuts(s: Scenario, of: Algorithm) -> tuple[int, ...]:
-    """Cuts that devices may be given: the scenario's, or all that leave the server something to do."""
-    allowed = of.cuts()
-    wanted = s.decision.splits or tuple(c for c in allowed if c < len(of.net) or len(allowed) == 1)
-    outside = sorted({*wanted, *((s.decision.fixed_split,) if s.decision.fixed_split else ())} - set(allowed))
-    if outside:
-        raise SettingsError(f"decision.splits and decision.fixed_split [blocks]: {outside} is not in {list(allowed)}, "
-                            f"where {s.training.algorithm} can cut this model")
-    if s.decision.fixed_split and s.decision.fixed_split not in wanted:
-        raise SettingsError(f"decision.fixed_split [blocks]: {s.decision.fixed_split} is none of the splits {list(wanted)}")
-    return tuple(sorted(set(wanted)))

@@ -18,6 +18,7 @@ from optim import bound
 from wirelessfl.config import SettingsError
 from wirelessfl.folder import commit, now, versions, write_json
 from wirelessfl.plot_calibration import calibration_picture
+from wirelessfl.pricing import constants
 from wirelessfl.settings import Scenario
 from wirelessfl.world import World, measure, world
 
@@ -106,6 +107,15 @@ def load(path: str | Path, w: World) -> Calibration:
     return Calibration.of(found["calibration"])
 
 
+def exponent(path: str) -> float:
+    """gamma of a file [1], or a sentence where it has none."""
+    fitted = (read(Path(path))["exponent"] or {}) if path else {}
+    if not fitted.get("gamma") or fitted["gamma"] <= 0:
+        raise SettingsError("decision.exponent is 0, for that of the calibration, and decision.calibration names no file with a "
+                            f"fitted one (`wirelessfl calibrate --exponent`): got {path!r}")
+    return float(fitted["gamma"])
+
+
 def read(path: Path) -> dict[str, Any]:
     """All that a file says, or a sentence where it holds no calibration."""
     try:
@@ -123,7 +133,7 @@ def read(path: Path) -> dict[str, Any]:
 def fingerprints(w: World) -> dict[str, str]:
     """A hash of each thing that a calibration depends on: initial weights, data, draws and settings."""
     settings = {name: value for name, value in _named(w.scenario).items() if name.partition(".")[0] in ("training", "decision")}
-    settings["decision.splits"] = list(w.cuts)                   # none named is all of them
+    settings["decision.splits"] = sorted({option.cut for option in w.options})                  # none named is all of them
     return {"initial weights": _hash(params.values(w.net)),
             "data": _hash({f"{k}{name}": v for k, shard in enumerate(w.shards) for name, v in (("x", shard.x), ("y", shard.y))}),
             "draws": str(w.seeds["forecast"]),
@@ -162,18 +172,8 @@ def _exponent(w: World, measured: Calibration) -> dict[str, Any]:
     t, d = w.scenario.training, w.scenario.decision
     with one_thread():
         found = slowdowns(w.algorithm, w.shards, measured, rounds=d.pilot_rounds, seed=w.seeds["forecast"], precision=t.precision)
-    loss = (1 + sampling_share(w, measured)) * np.array(found.bias)
+    loss = (1 + constants(w, measured).sampling_share(w.weights)) * np.array(found.bias)
     used = np.isfinite(found.rounds) & (loss < 1)
     gamma, error = bound.fit_exponent(loss[used], np.array(found.rounds)[used]) if used.any() else (None, None)
     return {**asdict(found), "rounds": [r if np.isfinite(r) else None for r in found.rounds], "loss": loss.tolist(),
             "gamma": gamma, "error": error}
-
-
-def sampling_share(w: World, measured: Calibration) -> float:
-    """r of the bound: the share of sampling noise, which makes of a bias the loss of progress Phi = (1 + r) kappa [1]."""
-    none = np.zeros(len(measured.cuts))
-    known = bound.Constants(
-        step=w.scenario.training.lr, rounds=measured.rounds, start=measured.start, smoothness=measured.smoothness,
-        sampling=measured.sampling_noise, scale=np.array(measured.scale), exponent=np.array(measured.exponent), bias=none,
-        noise=none, gradient=none, weight=none)
-    return known.sampling_share(w.weights)

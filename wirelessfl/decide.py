@@ -1,5 +1,6 @@
 """Who takes part in a round, and what is decided for them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,8 +14,11 @@ from learning.calibration import Calibration
 from optim.allocation import Allocation, Status
 from optim.answer import at_full_power
 from optim.problem import Deadline
-from wirelessfl.policy import Decider
-from wirelessfl.world import World, priced
+from optim.worth import Worth
+from wirelessfl.decider import Decider
+from wirelessfl.options import Option
+from wirelessfl.pricing import priced
+from wirelessfl.world import World
 
 Solve = Callable[[NDArray, NDArray], tuple[Allocation, Deadline]]      # of some devices (K,), with so much energy (K,) [J] each
 SLOWER = 10.0        # a battery may stretch a round by so much; who asks for more is left out
@@ -37,12 +41,14 @@ class Decision:
         Devices that had a part in the decision that stands.
     standing : Allocation
         The decision that stands, whose splits and ratios the next rounds may keep; a row for each of the ``chosen``.
-    cuts : tuple of int
+    options : tuple of Option
         What options stand for.
     waited : int
         How many rounds nobody has taken part in, this one included.
     lasts : float
         Planned time of the round; where nobody takes part, how long the server waits [s].
+    so_far : Worth or None
+        Times and progress of the rounds that were planned, this one included.
     advice : str
         What stood in the way, where that ends the run.
     """
@@ -52,9 +58,10 @@ class Decision:
     problem: Deadline
     chosen: NDArray
     standing: Allocation
-    cuts: tuple[int, ...]
+    options: tuple[Option, ...]
     waited: int = 0
     lasts: float = 0.0
+    so_far: Worth | None = None
     advice: str = ""
 
     @cached_property
@@ -63,9 +70,14 @@ class Decision:
         return self.now.among(self.who)
 
     @property
+    def chosen_options(self) -> list[Option]:
+        """The option of each device (K,); of those that were left out, any."""
+        return [self.options[number] for number in self.plan.option]
+
+    @property
     def cut(self) -> NDArray:
         """Blocks on each device (K,); 0 for those that were left out."""
-        return np.where(self.who, np.array(self.cuts)[self.plan.option], 0)
+        return np.where(self.who, [option.cut for option in self.chosen_options], 0)
 
 
 @dataclass(frozen=True)
@@ -99,8 +111,9 @@ def transfers(algorithm: Algorithm, number: int, holds: NDArray) -> NDArray:
 def decide(w: World, measured: Calibration, decider: Decider, scene: Scene, before: Decision | None = None) -> Decision:
     """Decide a round.
 
-    Splits and ratios are decided when client sides have just been averaged; in between only band and power are. That is done
-    on costs spread over the interval, or, where each round has a deadline, on those of the dearest. Decided "once", on the mean
+    Splits, ratios and compression are decided when client sides have just been averaged, or every few such times; in between
+    only band and power are. That is done on costs spread over the interval, or, where each round has a deadline, on those of
+    the dearest. Decided "once", on the mean
     channel, everything stays as it is and devices send at full power: a deadline is then not kept.
 
     Devices that cannot take part are left out, if the scenario allows it. Where nobody is left, the server waits for as long as
@@ -109,36 +122,39 @@ def decide(w: World, measured: Calibration, decider: Decider, scene: Scene, befo
     interval, once = w.algorithm.interval, w.scenario.decision.when == "once"
     everyone = w.scenario.decision.absent == "stop"
 
+    last = (None, None) if before is None else (before.now if before.now.status.feasible else None, before.so_far)
+
     def kept(who: NDArray, energy: NDArray) -> tuple[Allocation, Deadline]:
         mine = standing.devices(who[chosen])
         p = priced(w, measured, scene.seen, transfers(w.algorithm, scene.number, scene.holds), who, energy)
         p = p.pinned(mine.option, mine.ratio)
-        now = at_full_power(replace(p, deadline=np.array(decider.longest)), mine) if once else decider.solve(p)
+        now = at_full_power(replace(p, deadline=np.array(decider.longest)), mine) if once else decider.solve(p, *last)
         return replace(now, option=mine.option, ratio=mine.ratio), p
 
-    if before is None or not before.chosen.any() or (scene.number % interval == 0 and not once):
+    again = scene.number % math.lcm(interval, w.scenario.decision.every) == 0 and not once
+    if before is None or not before.chosen.any() or again:
         basis, own = Gains(w.air.mean_gain, w.air.mean_gain) if once else scene.seen, interval == 1 and not once
         times = 1.0 if decider.deadline else 1 / interval
-        chosen, standing, p = afresh(w, measured, decider, basis, times, scene.battery * times)
+        chosen, standing, p = afresh(w, measured, decider, basis, times, scene.battery * times, *last)
         if own or not standing.status.feasible:
-            return _closed(Decision(chosen, standing, p, chosen, standing, w.cuts), decider, scene, before, everyone)
+            return _closed(Decision(chosen, standing, p, chosen, standing, w.options), decider, scene, before, everyone)
     else:
         chosen, standing = before.chosen, before.standing
     patient = replace(decider, deadline=0.0) if once else decider
     budget = 1e-3 * w.scenario.devices.energy_budget_mj or np.inf
     found = _most(kept, patient, chosen, np.minimum(scene.battery, budget) if once else scene.battery, everyone)
-    return _closed(Decision(*found, chosen, standing, w.cuts), patient, scene, before, everyone)
+    return _closed(Decision(*found, chosen, standing, w.options), patient, scene, before, everyone)
 
 
 def afresh(w: World, measured: Calibration, decider: Decider, gains: Gains, times: float, energy: NDArray,
-           ) -> tuple[NDArray, Allocation, Deadline]:
+           start: Allocation | None = None, so_far: Worth | None = None) -> tuple[NDArray, Allocation, Deadline]:
     """Who can take part (K,), the decision for them, and what it solves: at gains (K,) [1], with so much energy (K,) left [J].
 
-    The transfers of client models count so many ``times``.
+    The transfers of client models count so many ``times``; ``start`` and ``so_far`` as of ``Decider.solve``.
     """
     def whole(who: NDArray, energy: NDArray) -> tuple[Allocation, Deadline]:
         p = priced(w, measured, gains, np.full((len(who), 2), times), who, energy)
-        return decider.decide(p), p
+        return decider.decide(p, start, so_far), p
 
     return _most(whole, decider, np.ones(energy.shape, bool), energy, w.scenario.decision.absent == "stop")
 
@@ -176,12 +192,13 @@ def _lasts(now: Allocation) -> float:
 
 def _closed(found: Decision, decider: Decider, scene: Scene, before: Decision | None, everyone: bool) -> Decision:
     """The decision, if there is one; a wait for better channels; or the end of the run, and why."""
+    so_far = None if before is None else before.so_far
     if found.now.status.feasible:
-        return replace(found, lasts=_lasts(found.now))
+        return replace(found, lasts=_lasts(found.now), so_far=decider.after(so_far, found.now))
     if before is None or before.waited >= ROUNDS or found.now.status is Status.PROGRESS or everyone:
         advice = decider.advice(found.problem, found.now, np.flatnonzero(found.who))
         batteries = found.now.status is Status.ENERGY and np.isfinite(scene.battery).any()
         return replace(found, advice=advice + ("; what is left in the batteries is a budget, too" if batteries else ""))
     nothing = replace(found.now.devices(np.arange(0)), status=Status.WAITING)
     return replace(found, who=found.who & False, now=nothing, chosen=found.chosen & found.standing.status.feasible,
-                   waited=before.waited + 1, lasts=decider.deadline or before.lasts)
+                   waited=before.waited + 1, lasts=decider.deadline or before.lasts, so_far=so_far)

@@ -32,12 +32,13 @@ from wirelessfl.folder import (
     write_json,
     write_tables,
 )
+from wirelessfl.known import calibrated
 from wirelessfl.plot_partition import partition_picture
 from wirelessfl.policy import POLICIES
 from wirelessfl.record import Record, allocations_table, reached, rounds_table
 from wirelessfl.settings import Scenario
 from wirelessfl.simulate import prepared, rounds
-from wirelessfl.world import measure, world
+from wirelessfl.world import world
 
 Watch = Callable[[Record], None]
 CALIBRATION = "calibration.json"
@@ -133,7 +134,7 @@ def _measured(scenario: Scenario, found: Dataset, folder: Path) -> Calibration:
     """The calibration of the first seed's world: the folder's, if it has one."""
     path, first = folder / CALIBRATION, world(scenario, scenario.seed, found)
     if not path.exists():
-        write_json(path, dataclasses.asdict(measure(first)))
+        write_json(path, dataclasses.asdict(calibrated(first)))
     partition_picture(found.y_train.numpy(), first.parts, folder / "partition.png")
     return Calibration.of(json.loads(path.read_text(encoding="utf-8")))
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from wirelessfl.config import SettingsError, scenario
-from wirelessfl.record import Record, allocations_table, rounds_table
+from wirelessfl.record import Record, allocations_table, rounds_table, timing_table
 from wirelessfl.settings import Scenario
 
 LIBRARIES = ("wirelessfl", "numpy", "scipy", "cvxpy", "torch", "pandas", "scikit-learn", "matplotlib", "pydantic")
-MANIFEST, SUMMARY, CHECKPOINTS, LOCK = "manifest.json", "summary.csv", "checkpoints", "lock"
+MANIFEST, SUMMARY, TIMING, CHECKPOINTS, LOCK = "manifest.json", "summary.csv", "timing.csv", "checkpoints", "lock"
 OWN = threading.local()         # the folders that a thread holds
 
 
@@ -148,3 +148,4 @@ def write_tables(folder: Path, runs: Sequence[Sequence[Record]]) -> None:
     records = [record for one in runs for record in one]
     rounds_table(records).to_csv(folder / "rounds.csv", index=False)
     allocations_table(records).to_csv(folder / "allocations.csv", index=False)
+    timing_table(runs).to_csv(folder / TIMING, index=False)

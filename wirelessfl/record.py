@@ -1,14 +1,38 @@
 """What a simulation yields, round by round, and the tables made of it."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from learning.crossing import Compression
 from optim.allocation import Allocation, Status
 from wirelessfl.fate import Fate
+
+
+class Wall(NamedTuple):
+    """What a round took of this computer's time [s]: not part of what is simulated, and never twice the same."""
+
+    deciding: float
+    training: float
+    testing: float
+
+
+class Watch:
+    """Takes this computer's time, lap by lap [s]."""
+
+    def __init__(self) -> None:
+        self.laps: list[float] = []
+        self._last = time.perf_counter()
+
+    def lap(self) -> None:
+        now = time.perf_counter()
+        self.laps.append(now - self._last)
+        self._last = now
 
 
 @dataclass(frozen=True)
@@ -38,6 +62,12 @@ class Record:
         Devices that were not left out.
     fate : Fate
         What became of the plan.
+    compression : (K,) sequence of Compression
+        Of what each device sends.
+    interval : int
+        Rounds from one averaging of client sides to the next.
+    wall : Wall
+        Where the time of this computer went.
     advice : str
         What stood in the way, where the round is infeasible.
     """
@@ -61,6 +91,9 @@ class Record:
     allocation: Allocation
     who: NDArray
     fate: Fate
+    compression: Sequence[Compression]
+    interval: int
+    wall: Wall
     advice: str = ""
 
     @property
@@ -75,7 +108,7 @@ def rounds_table(records: Iterable[Record]) -> pd.DataFrame:
         "policy": r.policy, "seed": r.seed, "round": r.round, "accuracy": r.accuracy, "test_loss": r.test_loss,
         "own_accuracy": r.own_accuracy, "train_loss": r.train_loss, "planned_s": float(r.allocation.latency.max()),
         "latency_s": r.latency, "elapsed_s": r.elapsed, "energy_j": r.energy, "spent_j": r.spent,
-        "uplink_bits": r.uplink_bits, "downlink_bits": r.downlink_bits, **_counts(r),
+        "uplink_bits": r.uplink_bits, "downlink_bits": r.downlink_bits, "interval": r.interval, **_counts(r),
         "progress_lost": float(r.allocation.objective), "gap": float(r.allocation.gap),
         "price_per_hz": float(r.allocation.price), "status": r.status.name.lower()} for r in records])
 
@@ -90,9 +123,14 @@ def _counts(r: Record) -> dict[str, int]:
 def allocations_table(records: Iterable[Record]) -> pd.DataFrame:
     """One row a round and device: what it was given, and what it was like."""
     return pd.concat([allocation_table(r.allocation, r.cut, r.gain, r.speed).assign(
-        took_s=r.fate.latency, spent_j=r.fate.energy, arrived=r.fate.arrived, outage=r.fate.outage, late=r.fate.late,
+        **_sent(r), took_s=r.fate.latency, spent_j=r.fate.energy, arrived=r.fate.arrived, outage=r.fate.outage, late=r.fate.late,
         policy=r.policy, seed=r.seed, round=r.round) for r in records], ignore_index=True).pipe(
         lambda t: t[["policy", "seed", "round", *(c for c in t.columns if c not in ("policy", "seed", "round"))]])
+
+
+def _sent(r: Record) -> dict[str, list]:
+    """How small each device made what it sent."""
+    return {name: [getattr(each, name) for each in r.compression] for name in ("update_bits", "smashed_bits", "dropout")}
 
 
 def allocation_table(found: Allocation, cut: NDArray, gain: NDArray, speed: NDArray) -> pd.DataFrame:
@@ -100,6 +138,12 @@ def allocation_table(found: Allocation, cut: NDArray, gain: NDArray, speed: NDAr
     return pd.DataFrame({
         "device": np.arange(len(cut)), "split": cut, "pruning_ratio": found.ratio, "bandwidth_hz": found.bandwidth,
         "power_w": found.power, "latency_s": found.latency, "energy_j": found.energy, "gain": gain, "speed_flops": speed})
+
+
+def timing_table(runs: Iterable[Sequence[Record]]) -> pd.DataFrame:
+    """One row a run: what deciding, training and testing took of this computer's time [s]."""
+    return pd.DataFrame([{"policy": one[0].policy, "seed": one[0].seed, "rounds": len(one)} | {
+        f"{name}_s": sum(getattr(r.wall, name) for r in one) for name in Wall._fields} for one in runs])
 
 
 SHARES = ("left_out", "lost", "late", "uplink_outages", "downlink_outages")

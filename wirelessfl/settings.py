@@ -156,13 +156,26 @@ class DecisionSettings(Section):
         ("joint", "equal-band", "fixed-split", "no-pruning", "equal"), "what to compare; the first is compared with the others",
         min_length=1)
     when: Literal["every-round", "once"] = _key("every-round", "decide on each round's channel, or once on the mean channel")
+    every: int = _key(1, "rounds for which splits, pruning and compression stand; band and power follow each round's channel. "
+                         "A multiple of the interval at which client sides are averaged", ge=1)
     splits: tuple[int, ...] = _key((), "blocks that a device may run, one of these; empty for all cuts of the model")
+    update_bits: tuple[int, ...] = _key((), "light-fedsl: bits of an update's entry that a device may choose from, as "
+                                            "training.update_bits; empty for that one [bit]")
+    smashed_bits: tuple[int, ...] = _key((), "light-fedsl: the same for the smashed data [bit]")
+    dropouts: tuple[float, ...] = _key((), "light-fedsl: shares of the smashed data not to send that a device may choose from; "
+                                           "empty for training.dropout [1]")
+    intervals: tuple[Annotated[int, Field(ge=1)], ...] = _key(
+        (), "light-fedsl: rounds between two averagings, of which the best is chosen beforehand; empty for training.interval")
     fixed_split: int = _key(
         0, "the split of the policies that fix it; 0 for the best common one by the solver's own forecast", ge=0)
     prune_max: float = _key(0.9, "largest pruning ratio [1]", ge=0, lt=1)
     bound: str = _key("relative", "form of the convergence bound: relative (measured bias) or constants (the literature's)")
     bias_max: float = _key(0.75, "relative bias above which the bound is not trusted [1]", gt=0, lt=1)
-    exponent: float = _key(1.0, "progress of a round is (1 - loss)^exponent; 1 is the bound as derived [1]", gt=0)
+    exponent: float = _key(1.0, "progress of a round is (1 - loss)^exponent; 1 is the bound as derived, 0 takes that of the "
+                                "calibration (`wirelessfl calibrate --exponent`) [1]", ge=0)
+    calibration: str = _key("", "file with the bound's constants, by `wirelessfl calibrate`; empty to measure them at the start")
+    recalibrate: int = _key(0, "rounds after which the bias of pruning and compression is measured anew, on the model as it then "
+                               "is; 0 for never. Its time and energy are not counted", ge=0)
     pilot_rounds: int = _key(60, "length of the pilot run that measures the bound's constants", ge=2)
     deadline_ms: float = _key(0.0, "deadline of a round, 0 to choose the best one [ms]", ge=0)
     outage: float = _key(0.0, "probability with which a link may be worse than it is taken for; 0 takes estimates for "

@@ -14,11 +14,14 @@ from learning.precision import precision
 from learning.threads import one_thread
 from wirelessfl.config import choose
 from wirelessfl.decide import Decision, Scene, decide, transfers
+from wirelessfl.decider import Decider
 from wirelessfl.fate import NOTHING, Downlink, Fate, fate
-from wirelessfl.policy import POLICIES, Decider, prepare
-from wirelessfl.record import Record
+from wirelessfl.known import Known, calibrated, due, renewed
+from wirelessfl.policy import POLICIES
+from wirelessfl.prepare import prepare
+from wirelessfl.record import Record, Wall, Watch
 from wirelessfl.settings import Scenario
-from wirelessfl.world import World, measure, world
+from wirelessfl.world import World, world
 
 
 def simulate(scenario: Scenario, policy: str = "joint", seed: int | None = None,
@@ -88,6 +91,8 @@ class Progress:
         Time [s] and energy [J] since the start.
     decision : Decision or None
         The last one.
+    known : Known or None
+        What decisions rest on, if a round was decided.
     over : bool
         Whether there is no next round.
     """
@@ -100,6 +105,7 @@ class Progress:
     elapsed: float = 0.0
     spent: float = 0.0
     decision: Decision | None = None
+    known: Known | None = None
     over: bool = False
 
 
@@ -107,8 +113,9 @@ def prepared(scenario: Scenario, policy: str, seed: int, calibration: Calibratio
     """Draw the world and find what the policy needs to know beforehand."""
     chosen = choose(POLICIES, policy, "policy")
     w = world(scenario, seed)
-    measured = measure(w) if calibration is None else calibration
-    return Run(policy, seed, w, measured, prepare(chosen, w, measured))
+    measured = calibrated(w) if calibration is None else calibration
+    decider = prepare(chosen, w, measured)
+    return Run(policy, seed, w.averaging(decider.interval), measured, decider)
 
 
 def rounds(run: Run, now: Progress | None = None) -> Iterator[tuple[Progress, Record]]:
@@ -127,23 +134,31 @@ def begun(w: World) -> Progress:
 
 def played(run: Run, now: Progress) -> tuple[Progress, Record]:
     """One round: draw, decide, let it happen, train, read the clock."""
-    w, number = run.world, now.number
+    w, number, watch = run.world, now.number, Watch()
     truth, seen = now.links.gains, now.links.seen(w.rng("estimates", number), w.knowledge, w.scenario.decision.outage)
     scene = Scene(number, seen, now.battery, now.holds)
-    decision = decide(w, run.measured, run.decider, scene, now.decision)
+    known = now.known or Known(run.measured, run.decider)
+    if due(w, number):
+        known = renewed(w, known, w.algorithm.models(now.state))
+    decision = decide(w, known.measured, known.decider, scene, now.decision)
+    watch.lap()
     done = happen(w, decision, scene, truth)
     state, told = train(w, now.state, decision, done)
+    watch.lap()
     t, lost = w.scenario.training, bool(done.arrived.any() and not np.isfinite(told[0]))
     last = lost or bool(decision.advice) or number + 1 >= t.rounds
     scores = tested(w, state) if last or (number + 1) % t.evaluate_every == 0 else NOT_TESTED
+    watch.lap()
     lost = lost or (scores is not NOT_TESTED and not np.isfinite(scores.loss))
     advice = DIVERGED.format(number) if lost else decision.advice
     latency, energy = float(done.latency.max()) if decision.who.any() else decision.lasts, float(done.energy.sum())
     after = Progress(number + 1, state, now.links.after(w.rng("fading", number + 1), latency), now.battery - done.energy,
                      (now.holds | done.arrived) & ((number + 1) % w.algorithm.interval > 0), now.elapsed + latency,
-                     now.spent + energy, decision, over=last or lost)
-    return after, Record(run.policy, run.seed, number, *scores, *told, latency, after.elapsed, energy, after.spent, decision.cut,
-                         truth.up, w.hardware.speed, decision.plan, decision.who, done, advice)
+                     now.spent + energy, decision, known, over=last or lost)
+    return after, Record(
+        run.policy, run.seed, number, *scores, *told, latency, after.elapsed, energy, after.spent, decision.cut, truth.up,
+        w.hardware.speed, decision.plan, decision.who, done, [chosen.compression for chosen in decision.chosen_options],
+        w.algorithm.interval, Wall(*watch.laps), advice)
 
 
 def happen(w: World, decision: Decision, scene: Scene, truth: Gains) -> Fate:
@@ -165,8 +180,9 @@ def tested(w: World, state: State) -> Scores:
 
 def train(w: World, state: State, decision: Decision, done: Fate) -> tuple[State, tuple[float, float, float]]:
     """The state after a round of those that got through; their mean loss [nat], and their bits up and down."""
-    plans = [Plan(int(cut), float(ratio)) if there else None
-             for cut, ratio, there in zip(decision.cut, decision.plan.ratio, done.arrived, strict=True)]
+    able = hasattr(w.algorithm, "compression")
+    plans = [Plan(chosen.cut, float(ratio), chosen.compression if able else None) if there else None
+             for chosen, ratio, there in zip(decision.chosen_options, decision.plan.ratio, done.arrived, strict=True)]
     with one_thread(), precision(w.scenario.training.precision, w.scenario.training.device):
         state, told = w.algorithm.step(state, w.shards, plans, w.streams())
     up, down = (sum(getattr(t, name) for t in told.traffic) for name in ("uplink_bits", "downlink_bits"))

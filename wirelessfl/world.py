@@ -1,16 +1,18 @@
-"""One seed of a scenario, and the allocation problems in it: here decibels and MHz become SI units."""
+"""One seed of a scenario: here decibels and MHz become SI units."""
 
+import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import nn
 
 from channels.csi import Knowledge
 from channels.delivery import Packets
-from channels.links import Air, Gains
+from channels.links import Air
 from channels.rates import rate
 from channels.units import dbm_to_watt
 from learning.algorithm import Algorithm, Shard, Streams
@@ -18,16 +20,15 @@ from learning.algorithms.split_fed_v2 import SplitFedV2
 from learning.algorithms.split_learning import SplitLearning
 from learning.calibrate import calibrate
 from learning.calibration import Calibration
+from learning.crossing import Compression
 from learning.data import Dataset
+from learning.params import Params
 from learning.profile import Profile, profile
 from learning.threads import one_thread
-from optim import bound
-from optim.costs import round_costs
-from optim.problem import Deadline
-from optim.problem import check as check_values
 from wirelessfl import air
-from wirelessfl.build import BOUNDS, PARTITIONS, algorithm, check, cuts, device, hardware, network
+from wirelessfl.build import PARTITIONS, algorithm, check, device, hardware, network
 from wirelessfl.config import SettingsError, choose
+from wirelessfl.options import Option, compressions, intervals, options
 from wirelessfl.population import Hardware
 from wirelessfl.settings import Scenario
 
@@ -46,8 +47,8 @@ class World:
         Where the gains of the links come from.
     hardware : Hardware
         What each device computes and sends with, (K,).
-    cuts : (O,) tuple of int
-        Cuts that the options of the allocation problem stand for.
+    options : (O,) tuple of Option
+        What the columns of the allocation problem stand for.
     seeds : dict
         A seed of its own for each cause of randomness.
     """
@@ -60,13 +61,18 @@ class World:
     shards: tuple[Shard, ...]
     air: Air
     hardware: Hardware
-    cuts: tuple[int, ...]
+    options: tuple[Option, ...]
     seeds: dict[str, int]
     _work: dict[bytes, NDArray] = field(default_factory=dict, repr=False)
 
     @cached_property
     def profile(self) -> Profile:
         return profile(self.net, self.data.shape, self.data.classes)
+
+    @property
+    def cuts(self) -> NDArray:
+        """Blocks on a device under each option (O,)."""
+        return np.array([option.cut for option in self.options])
 
     @property
     def weights(self) -> NDArray:
@@ -102,10 +108,19 @@ class World:
         """
         key = times.tobytes()
         if key not in self._work:
-            table = [[self.algorithm.work(self.profile, cut, len(shard), len(self.shards), *often) for cut in self.cuts]
+            runs = [compressing(self.algorithm, option.compression) for option in self.options]
+            table = [[each.work(self.profile, option.cut, len(shard), len(self.shards), *often)
+                      for each, option in zip(runs, self.options, strict=True)]
                      for shard, often in zip(self.shards, times.tolist(), strict=True)]
             self._work[key] = np.moveaxis(np.array(table, float), (2, 3), (0, 1))
         return self._work[key]
+
+    def averaging(self, interval: int) -> "World":
+        """The same, with client sides averaged every ``interval`` rounds."""
+        if interval == self.algorithm.interval:
+            return self
+        runs: Any = replace(self.algorithm, interval=interval)                       # type: ignore[type-var]
+        return replace(self, algorithm=runs, _work={})
 
     def downlink_rate(self, gain: NDArray) -> NDArray:
         """Rate (..., n) towards n devices at gains (..., n) [1], in equal shares of band and power [bit/s]."""
@@ -113,6 +128,7 @@ class World:
         return rate(1e6 * self.scenario.cell.downlink_mhz / devices, power / devices * gain / self.noise)
 
 
+CHECKPOINTS = 5      # of a pilot run, at which it is measured
 CAUSES = ("placement", "fading", "forecast", "speed", "partition", "weights", "batches", "compression", "estimates", "delivery")
 
 
@@ -129,7 +145,15 @@ def world(s: Scenario, seed: int, found: Dataset | None = None) -> World:
     shards = tuple(Shard(found.x_train[part], found.y_train[part]) for part in map(torch.from_numpy, parts))
     links = air.air(s, np.random.default_rng(seeds["placement"]))
     has = hardware(s.devices, np.random.default_rng(seeds["speed"]), s.cell.devices)
-    return World(s, found, net, runs, parts, shards, links, has, cuts(s, runs), seeds)
+    return World(s, found, net, runs, parts, shards, links, has, options(s, runs), seeds)
+
+
+def compressing(algorithm: Algorithm, compression: Compression) -> Algorithm:
+    """An algorithm with a compression, if it has one."""
+    if getattr(algorithm, "compression", compression) == compression:
+        return algorithm
+    changed: Algorithm = replace(algorithm, compression=compression)                 # type: ignore[type-var]
+    return changed
 
 
 def _on(where: torch.device, found: Dataset) -> Dataset:
@@ -138,61 +162,24 @@ def _on(where: torch.device, found: Dataset) -> Dataset:
     return replace(found, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
 
 
-def measure(w: World) -> Calibration:
-    """Run the pilot that measures the bound's constants."""
-    s = w.scenario
-    _all_at_once(w)
+def measure(w: World, weights: Params | None = None) -> Calibration:
+    """Measure the bound's constants, along a pilot run; or only those of the moment, on a model of these ``weights``."""
+    s, net = w.scenario, w.net
+    all_at_once(w)
+    if weights is not None:
+        net = copy.deepcopy(net)
+        net.load_state_dict(weights, strict=False)
+    runs: Any = replace(w.algorithm, net=net)                                          # type: ignore[type-var]
+    rounds, stops = (s.decision.pilot_rounds, CHECKPOINTS) if weights is None else (1, 1)
     with one_thread():
-        return calibrate(w.algorithm, w.net, w.shards, rounds=s.decision.pilot_rounds, cuts=w.cuts, batch=s.training.batch,
-                         lr=s.training.lr, most_bias=s.decision.bias_max, seed=w.seeds["forecast"],
-                         precision=s.training.precision)
+        return calibrate(runs, net, w.shards, rounds=rounds, checkpoints=stops, cuts=tuple(dict.fromkeys(w.cuts.tolist())),
+                         batch=s.training.batch, lr=s.training.lr, most_bias=s.decision.bias_max, seed=w.seeds["forecast"],
+                         precision=s.training.precision, compressions=compressions(s, runs),
+                         intervals=tuple(dict.fromkeys((w.algorithm.interval, *intervals(s, runs)))))
 
 
-def constants(measured: Calibration, lr: float) -> bound.Constants:
-    """What the bound takes from a calibration."""
-    gradient, weight = (np.array([sum(values[:cut]) for cut in measured.cuts]) for values in (measured.gradient, measured.weight))
-    return bound.Constants(
-        step=lr, rounds=measured.rounds, start=measured.start, smoothness=measured.smoothness,
-        sampling=measured.sampling_noise, scale=np.array(measured.scale),
-        exponent=np.array(measured.exponent), bias=np.array(measured.compression_bias),
-        noise=np.array(measured.compression_noise), gradient=gradient, weight=weight)
-
-
-def problem(w: World, measured: Calibration, gain: NDArray, download: float = 1.0, upload: float = 1.0) -> Deadline:
-    """The allocation problem of a round with power gains ``gain`` (..., K) [1], the same in both directions.
-
-    A client model's transfers count ``download`` and ``upload`` times.
-    """
-    check_values("gain", gain, "1", 0.0, 1.0, closed=True)
-    return priced(w, measured, Gains(gain, gain), np.tile([download, upload], (len(w.shards), 1)))
-
-
-def priced(w: World, measured: Calibration, gains: Gains, times: NDArray, who: NDArray | None = None,
-           energy: ArrayLike = np.inf) -> Deadline:
-    """The allocation problem of a round among the devices ``who`` (K,), all without, at gains (..., K) [1].
-
-    They share the bands and the server. ``times`` (K, 2) say how often the download and the upload of a client model count,
-    and ``energy`` (K,) how much is left in batteries [J].
-    """
-    s = w.scenario
-    _all_at_once(w)
-    who = np.ones(len(w.shards), bool) if who is None else who
-    d, has, often = s.devices, Hardware(*(each[who] for each in w.hardware)), w.packets.transmissions
-    amounts = [(count * fixed[who], count * kept[who])
-               for count, (fixed, kept) in zip((1, often, 1, often), w.work(times), strict=True)]
-    costs = round_costs(*amounts, speed=has.speed, joules_per_flop=has.joules_per_flop,
-                        server_speed=1e9 * d.server_gflops / who.sum(), downlink_rate=w.downlink_rate(gains.down[..., who]))
-    known, shares = constants(measured, s.training.lr), w.weights[who] / w.weights[who].sum()
-    phi, pruning = BOUNDS[s.decision.bound](known, shares, s.training.interval)
-    limit = np.minimum(s.decision.prune_max, measured.ratio_max) if w.algorithm.prunes else np.zeros(len(w.cuts))
-    return Deadline(
-        costs=costs, gain=gains.up[..., who] / w.noise, peak_power=has.peak_power, band=np.array(1e6 * s.cell.bandwidth_mhz),
-        deadline=np.array(1e-3 * s.decision.deadline_ms or 1.0), pruning=pruning, noise=phi,
-        prune_max=np.broadcast_to(limit, phi.shape),
-        energy_budget=np.minimum(1e-3 * d.energy_budget_mj or np.inf, np.broadcast_to(energy, who.shape)[who]))
-
-
-def _all_at_once(w: World) -> None:
+def all_at_once(w: World) -> None:
+    """Refuse algorithms that serve one device after another: nothing could be shared out among them."""
     t, steps = w.scenario.training, w.scenario.training.local_steps
     if isinstance(w.algorithm, SplitLearning) or (isinstance(w.algorithm, SplitFedV2) and steps != 1):
         raise SettingsError(f"training.algorithm: {t.algorithm} with local_steps = {steps} has one device on the air at a time, "

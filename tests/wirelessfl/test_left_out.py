@@ -10,8 +10,8 @@ import wirelessfl as wfl
 from channels.trace import Trace
 from optim.allocation import Status
 from wirelessfl.decide import transfers
+from wirelessfl.pricing import priced
 from wirelessfl.simulate import begun, prepared, rounds
-from wirelessfl.world import priced
 
 SMALL = ("training.model=mlp", "decision.pilot_rounds=4", "data.train=200", "data.test=50")
 CALIBRATED = {}
@@ -153,7 +153,8 @@ def test_equal_devices_leave_one_by_one(tmp_path):
 
 
 def test_a_battery_is_a_budget_before_it_leaves_anybody_out():
-    battery, budget = (records("cell.devices=6", f"devices.{words}", "training.rounds=1")[0]
+    """For each round alone: what a round is worth beforehand is found with full batteries."""
+    battery, budget = (records("cell.devices=6", f"devices.{words}", "training.rounds=1", policy="greedy")[0]
                        for words in ("battery_j=0.0015", "energy_budget_mj=1.5"))
     assert battery.who.all()
     assert_allclose(battery.latency, budget.latency, rtol=1e-6)

@@ -9,7 +9,8 @@ import wirelessfl as wfl
 from channels.rates import rate
 from channels.units import dbm_to_watt
 from optim.allocation import Status
-from wirelessfl.policy import POLICIES, prepare
+from wirelessfl.policy import POLICIES
+from wirelessfl.prepare import prepare
 from wirelessfl.record import reached
 from wirelessfl.simulate import simulate
 from wirelessfl.world import measure
@@ -100,9 +101,9 @@ def test_decided_once_stays_decided(measured):
     assert len({r.latency for r in records}) == len(records)
 
 
-def test_between_averagings_splits_and_ratios_stay_and_models_do_not_travel(measured):
+def test_between_averagings_splits_and_ratios_stay_and_models_do_not_travel():
     slow = wfl.load_scenario(overrides=(*SMALL, "training.interval=2"))
-    records = list(simulate(slow, "joint", 0, measured))
+    records = list(simulate(slow, "joint"))
     for first, second in (records[:2], records[2:]):
         assert np.array_equal(first.cut, second.cut)
         assert_allclose(first.allocation.ratio, second.allocation.ratio, atol=1e-12)

@@ -1,0 +1,132 @@
+"""A policy at work: what it may decide is taken out of a round's problem, and solved."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channels.arrays import over
+from channels.rates import LN2
+from optim.advice import advice
+from optim.allocation import Allocation, Status
+from optim.answer import at_full_power, statuses
+from optim.band import least_band
+from optim.costs import uplink_load
+from optim.deadline import solve_kkt
+from optim.fastest import LONGEST, least_deadline
+from optim.problem import Deadline
+from optim.shares import equal_shares, solve_shares
+from optim.time_to_accuracy import time_to_accuracy, worth_of_progress
+from optim.worth import Worth
+from wirelessfl.policy import Policy
+
+
+@dataclass(frozen=True)
+class Decider:
+    """A policy ready to decide in one world.
+
+    Attributes
+    ----------
+    worth : float
+        Seconds that a round's progress is worth, found on sampled channels; also the forecast of the mean time that
+        a full round's progress takes [s].
+    exponent : float
+        gamma, of the progress (1 - Phi)^gamma [1].
+    deadline : float
+        Deadline of every round [s], or 0 to choose it.
+    columns : tuple of int or None
+        The options that the policy leaves to choose from, by their numbers in the world; None leaves all.
+    interval : int
+        Rounds from one averaging of client sides to the next.
+    longest : float
+        What cannot be done within so long cannot be done, where there is no deadline [s].
+    """
+
+    policy: Policy
+    exponent: float
+    deadline: float
+    longest: float = LONGEST
+    worth: float = 0.0
+    columns: tuple[int, ...] | None = None
+    interval: int = 1
+
+    def decide(self, whole: Deadline, start: Allocation | None = None, so_far: Worth | None = None) -> Allocation:
+        """The decision for one round's problem; parameters as of :meth:`solve`."""
+        found = self.solve(self.allowed(whole), start, so_far)
+        return found if self.columns is None else replace(found, option=np.array(self.columns)[found.option])
+
+    def own(self, found: Allocation) -> Allocation:
+        """A decision with its options counted as in :meth:`allowed`."""
+        return found if self.columns is None else replace(found, option=np.searchsorted(self.columns, found.option))
+
+    def solve(self, p: Deadline, start: Allocation | None = None, so_far: Worth | None = None) -> Allocation:
+        """Decide a problem of which everything that it leaves open may be decided: of :meth:`allowed`, or a pinned one.
+
+        From the last round's decision on, if there is a ``start``; ``so_far`` is what was seen of times and progress.
+        """
+        shares = self.shares(p)
+        if not self.deadline:
+            online = so_far.price if so_far else None
+            worth = {"beforehand": self.worth, "online": online, "greedy": None}[self.policy.worth]
+            found = time_to_accuracy(p, worth, exponent=self.exponent, shares=shares, start=start)
+        else:
+            found = solve_kkt(p) if shares is None else solve_shares(p, shares)
+            found = replace(found, status=Status.PROGRESS) if 1 <= found.objective < np.inf else found
+        return found if self.policy.power else at_full_power(p, found)
+
+    def shares(self, p: Deadline) -> NDArray | None:
+        """The fixed fractions of the band (K,) [1], if it is not to be decided."""
+        return None if self.policy.band else equal_shares(p.shape[-2])
+
+    def after(self, so_far: Worth | None, now: Allocation) -> Worth:
+        """What was seen of times and progress, with one more round."""
+        time, loss = float(now.latency.max()), float(now.objective)
+        left = max(1 - loss, 1e-9) ** self.exponent
+        return so_far.after(time, loss) if so_far else Worth(time, left, self.exponent)
+
+    def forecast(self, sampled: Deadline) -> tuple[float, float]:
+        """Share of a batch of channels without feasible decision [1]; mean time of a full round's progress on the others [s]."""
+        p = self.allowed(sampled)
+        hopeless = float(np.mean(np.isinf(least_deadline(p, self.shares(p)))))
+        return hopeless, worth_of_progress(p, exponent=self.exponent, shares=self.shares(p))
+
+    def in_time(self, found: Allocation, p: Deadline) -> Allocation:
+        """The decision for ``p`` as it is, or, where there is none for so long a round, with what stands in the way."""
+        done = found.status.feasible and (self.deadline or found.latency.max() <= self.longest)
+        if done or found.status is Status.PROGRESS:
+            return found
+        return replace(found, status=statuses(self._bounded(p), np.array(False)).item(), objective=np.array(np.inf))
+
+    def need(self, whole: Deadline) -> NDArray:
+        """How much stands in the way of each device (K,), to tell whose case is the worst: its share of the band over what it
+        may have, and, where no band is enough, more than any of those: how far it is from the deadline and its budget."""
+        p = self._bounded(whole)
+        keep = 1 - p.prune_max
+        share = np.broadcast_to(least_band(p, np.broadcast_to(p.prune_max, p.shape))[0], p.shape).min(-1) / p.band
+        air = over(*np.broadcast_arrays(uplink_load(p.costs, keep), (p.gain * p.peak_power / LN2)[..., None]))
+        late = ((p.costs.fixed_time + keep * p.costs.kept_time + air) / p.deadline).min(-1)
+        hungry = ((p.costs.fixed_energy + keep * p.costs.kept_energy) / p.energy_budget[..., None]).min(-1)
+        hopeless = ~np.isfinite(share)
+        shares = self.shares(p)
+        own = np.where(hopeless, 0.0, share) / (1.0 if shares is None else shares)
+        return np.where(hopeless, 1e100 * (1 + np.minimum(late + hungry, 1e100)), own)
+
+    def advice(self, whole: Deadline, found: Allocation, names: NDArray | None = None) -> str:
+        """What stood in the way of an infeasible decision, among what this policy may decide, and the cure.
+
+        ``names`` (K,) are the numbers of the devices, if they are not counted from 0.
+        """
+        p = self._bounded(whole)
+        return advice(p, found, self.shares(p), names)
+
+    def _bounded(self, whole: Deadline) -> Deadline:
+        p = self.allowed(whole)
+        return replace(p, deadline=np.array(self.deadline or self.longest))
+
+    def allowed(self, p: Deadline) -> Deadline:
+        """The problem with what this policy may not decide taken out: options that are not left, or pruning."""
+        p = p if self.columns is None else p.columns(self.columns)
+        if self.policy.pruning:
+            return p
+        fixed = np.minimum(self.policy.ratio, p.prune_max)
+        return replace(p, prune_max=fixed, prune_min=fixed)

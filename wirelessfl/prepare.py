@@ -1,0 +1,53 @@
+"""What a policy needs to know beforehand: the options that it fixes for all devices, and what a round's progress is worth."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from learning.calibration import Calibration
+from optim.problem import Deadline
+from wirelessfl import calibration_file
+from wirelessfl.build import ONE_CUT
+from wirelessfl.decider import Decider
+from wirelessfl.options import grouped, intervals
+from wirelessfl.policy import Policy
+from wirelessfl.pricing import priced
+from wirelessfl.world import World
+
+FORECASTS = 32      # channels on which the worth of progress, and what is best for all, are found
+FEW, SOME = 4, 8    # where there is more to choose from, so many channels tell what the best few are
+
+
+def prepare(policy: Policy, w: World, measured: Calibration) -> Decider:
+    """Try all that a policy has to fix, on sampled channels, and keep what reaches the target first by the bound.
+
+    Algorithms whose cut cannot change during a run (``build.ONE_CUT``) have one common split under every policy.
+    """
+    s = w.scenario
+    gamma = s.decision.exponent or calibration_file.exponent(s.decision.calibration)
+    plain = Decider(policy, gamma, 1e-3 * s.decision.deadline_ms, s.decision.longest_s)
+    common = not policy.splits or isinstance(w.algorithm, ONE_CUT)
+    groups = grouped(w.options, cut=common, bits=not policy.bits, dropout=not policy.dropout)
+    if common and s.decision.fixed_split:
+        groups = [group for group in groups if w.options[group[0]].cut == s.decision.fixed_split]
+    every = intervals(s, w.algorithm) if policy.interval else (w.algorithm.interval,)
+    tries = [replace(plain, columns=group if len(group) < len(w.options) else None, interval=interval)
+             for interval in every for group in groups]
+    problems = {interval: _sampled(w.averaging(interval), measured) for interval in every}
+    if len(tries) > SOME:
+        rough = {interval: p.rows(slice(FEW)) for interval, p in problems.items()}
+        tries = sorted(tries, key=lambda each: each.forecast(rough[each.interval]))[:SOME]
+    forecasts = [each.forecast(problems[each.interval]) for each in tries]
+    best = min(range(len(tries)), key=lambda number: forecasts[number])
+    return replace(tries[best], worth=forecasts[best][1])
+
+
+def renewed(decider: Decider, w: World, measured: Calibration) -> Decider:
+    """The same policy after another measurement: what it fixed stays, the worth of progress is found anew."""
+    return replace(decider, worth=decider.forecast(_sampled(w, measured))[1])
+
+
+def _sampled(w: World, measured: Calibration) -> Deadline:
+    """The problem on sampled channels, with what an averaging costs spread over the rounds from one to the next."""
+    gains = w.air.forecast(w.rng("forecast"), FORECASTS, w.knowledge, w.scenario.decision.outage)
+    return priced(w, measured, gains, np.full((len(w.shards), 2), 1 / w.algorithm.interval))

@@ -1,0 +1,63 @@
+"""The allocation problems in a world: work becomes seconds and joules, a calibration what decisions cost in progress."""
+
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from channels.links import Gains
+from learning.calibration import Calibration
+from optim import bound
+from optim.costs import round_costs
+from optim.problem import Deadline
+from optim.problem import check as check_values
+from wirelessfl.build import BOUNDS
+from wirelessfl.population import Hardware
+from wirelessfl.world import World, all_at_once
+
+
+def constants(w: World, measured: Calibration) -> bound.Constants:
+    """What the bound takes from a calibration, option by option."""
+    cut = [measured.cut_number(option.cut) for option in w.options]
+    way = [measured.compression_number(option.compression) for option in w.options]
+    total = {name: np.array([sum(getattr(measured, name)[:each]) for each in w.cuts]) for name in ("gradient", "weight")}
+    per_cut = {name: np.array(getattr(measured, name))[cut] for name in ("scale", "exponent")}
+    return bound.Constants(
+        step=w.scenario.training.lr, rounds=measured.rounds, start=measured.start, smoothness=measured.smoothness,
+        sampling=measured.sampling_noise, bias=np.array(measured.compression_bias)[cut, way],
+        noise=np.array(measured.compression_noise)[cut, way],
+        drift=np.array(measured.drift)[cut, measured.interval_number(w.algorithm.interval)], **per_cut, **total)
+
+
+def problem(w: World, measured: Calibration, gain: NDArray, download: float = 1.0, upload: float = 1.0) -> Deadline:
+    """The allocation problem of a round with power gains ``gain`` (..., K) [1], the same in both directions.
+
+    A client model's transfers count ``download`` and ``upload`` times.
+    """
+    check_values("gain", gain, "1", 0.0, 1.0, closed=True)
+    return priced(w, measured, Gains(gain, gain), np.tile([download, upload], (len(w.shards), 1)))
+
+
+def priced(w: World, measured: Calibration, gains: Gains, times: NDArray, who: NDArray | None = None,
+           energy: ArrayLike = np.inf) -> Deadline:
+    """The allocation problem of a round among the devices ``who`` (K,), all without, at gains (..., K) [1].
+
+    They share the bands and the server. ``times`` (K, 2) say how often the download and the upload of a client model count,
+    and ``energy`` (K,) how much is left in batteries [J].
+    """
+    s = w.scenario
+    all_at_once(w)
+    who = np.ones(len(w.shards), bool) if who is None else who
+    d, has, often = s.devices, Hardware(*(each[who] for each in w.hardware)), w.packets.transmissions
+    amounts = [(count * fixed[who], count * kept[who])
+               for count, (fixed, kept) in zip((1, often, 1, often), w.work(times), strict=True)]
+    costs = round_costs(*amounts, speed=has.speed, joules_per_flop=has.joules_per_flop,
+                        server_speed=1e9 * d.server_gflops / who.sum(), downlink_rate=w.downlink_rate(gains.down[..., who]))
+    known, shares = constants(w, measured), w.weights[who] / w.weights[who].sum()
+    phi, pruning = BOUNDS[s.decision.bound](known, shares, w.algorithm.interval)
+    most = np.array(measured.ratio_max)[[measured.cut_number(option.cut) for option in w.options]]
+    limit = np.minimum(s.decision.prune_max, most) if w.algorithm.prunes else np.zeros(len(w.options))
+    return Deadline(
+        costs=costs, gain=gains.up[..., who] / w.noise, peak_power=has.peak_power, band=np.array(1e6 * s.cell.bandwidth_mhz),
+        deadline=np.array(1e-3 * s.decision.deadline_ms or 1.0), pruning=pruning, noise=phi,
+        prune_max=np.broadcast_to(limit, phi.shape),
+        energy_budget=np.minimum(1e-3 * d.energy_budget_mj or np.inf, np.broadcast_to(energy, who.shape)[who]))
