@@ -74,7 +74,7 @@ class Table(NamedTuple):
             return xp.reshape(v, (-1, shape[-2], points * shape[-1]))
 
         loss, need = rows(loss), rows(need)
-        return cls(loss, need, xp.broadcast_to(problem.band, (loss.shape[0],)))
+        return cls(loss, need, xp.reshape(xp.broadcast_to(problem.band, shape[:-2]), (-1,)))
 
     def at(self, price: NDArray) -> Probe:
         """The cheapest points at a price (R,)."""

@@ -53,6 +53,17 @@ def test_rows_of_a_scan_do_not_depend_on_their_neighbours(rng):
         assert_allclose(scan(replace(many, gain=many.gain[row])).loss, whole.loss[row], atol=1.1e-3)
 
 
+def test_rows_that_have_a_band_of_their_own_keep_it_under_many_deadlines(rng):
+    problem = draw(rng, 4, 3)
+    gain, band = problem.gain * rng.uniform(0.5, 2.0, (3, 4)), problem.band * np.array([0.5, 1.0, 2.0])
+    many = replace(problem, gain=gain, band=band, deadline=problem.deadline * np.array([1.5, 3.0])[:, None])
+    whole = scan(many)
+    assert whole.loss.shape == (2, 3)
+    for row in range(3):
+        one = replace(problem, gain=gain[row], band=band[row], deadline=many.deadline[:, 0])
+        assert_allclose(scan(one).loss, whole.loss[:, row], atol=1.1e-3)
+
+
 @pytest.mark.parametrize("budgets", [False, True])
 @pytest.mark.parametrize("options", [1, 4])
 def test_the_range_of_deadlines_begins_where_feasibility_does_and_ends_where_nothing_is_lost(rng, budgets, options):
