@@ -113,13 +113,15 @@ def plainly(value: Any) -> Any:
 def fit_power_law(ratios: NDArray, bias: NDArray, most_bias: float) -> tuple[float, float, float]:
     """Scale, exponent (at least 1: convex) and largest ratio of the fit bias = scale ratio^exponent below ``most_bias``.
 
-    Least squares of the logarithms over the points below ``most_bias``, or over the first point alone; the largest
+    Least squares of the logarithms over the points below ``most_bias``, or over the first point alone; a bias that was too small
+    to be told from zero is left out. The largest
     ratio is where the fit or the measured curve reaches ``most_bias``, whichever comes first.
     """
     good = np.cumprod(bias <= most_bias).astype(bool)
     good[0] = True
-    x, y = np.log(ratios[good]), np.log(np.maximum(bias[good], 1e-12))
-    slope = float(np.polyfit(x, y, 1)[0]) if good.sum() > 1 else 1.0
+    seen = good & (bias > 0) if np.any(bias[good] > 0) else good
+    x, y = np.log(ratios[seen]), np.log(np.maximum(bias[seen], 1e-12))
+    slope = float(np.polyfit(x, y, 1)[0]) if seen.sum() > 1 else 1.0
     exponent = max(slope, 1.0)
     scale = float(np.exp(np.mean(y - exponent * x)))
     last = slice(int(good.sum()) - 1, int(good.sum()) + 1)

@@ -27,6 +27,12 @@ def test_the_largest_ratio_is_where_the_curve_crosses_the_most_bias(bias, crossi
     assert fit_power_law(np.array(RATIOS), np.array(bias), most_bias=0.75)[2] == pytest.approx(crossing, rel=1e-9)
 
 
+def test_a_bias_that_was_not_seen_is_left_out():
+    ratios, bias = np.array(RATIOS), 0.7 * np.array(RATIOS) ** 1.8
+    bias[:2] = 0.0
+    assert fit_power_law(ratios, bias, most_bias=0.75)[:2] == pytest.approx((0.7, 1.8), rel=1e-9)
+
+
 def test_points_above_the_most_bias_are_not_fitted():
     ratios, bias = np.array(RATIOS), 0.9 * np.array(RATIOS) ** 1.5
     bias[3:] = 1.0, 0.1                                                   # also not where the curve comes back
