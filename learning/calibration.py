@@ -114,8 +114,8 @@ def fit_power_law(ratios: NDArray, bias: NDArray, most_bias: float) -> tuple[flo
     """Scale, exponent (at least 1: convex) and largest ratio of the fit bias = scale ratio^exponent below ``most_bias``.
 
     Least squares of the logarithms over the points below ``most_bias``, or over the first point alone; a bias that was too small
-    to be told from zero is left out. The largest
-    ratio is where the fit or the measured curve reaches ``most_bias``, whichever comes first.
+    to be told from zero is left out. The largest ratio is where the fit or the measured curve reaches ``most_bias``, whichever
+    comes first.
     """
     good = np.cumprod(bias <= most_bias).astype(bool)
     good[0] = True
