@@ -17,7 +17,7 @@ import pandas as pd
 
 from learning.calibration import Calibration
 from learning.data import Dataset
-from wirelessfl import build, checkpoint, plot
+from wirelessfl import build, calibration_file, checkpoint, plot
 from wirelessfl.config import SettingsError, choose
 from wirelessfl.folder import (
     CHECKPOINTS,
@@ -104,9 +104,14 @@ def resume(folder: str | Path, *, workers: int = 1, watch: Watch = lambda record
 
 
 def check(scenario: Scenario) -> Dataset:
-    """Look up all names of a scenario, its policies too, and load its data."""
-    for policy in scenario.decision.policies:
+    """Look up all names of a scenario, its policies and its calibration too, and load its data."""
+    d = scenario.decision
+    for policy in d.policies:
         choose(POLICIES, policy, "decision.policies")
+    if d.calibration:
+        calibration_file.read(Path(d.calibration))
+    if not d.exponent:
+        calibration_file.exponent(d.calibration)
     return build.check(scenario)
 
 
