@@ -14,10 +14,11 @@ TIE = 1e-9      # weight of the magnitude beside a score: it decides between equ
 
 
 class Kept(NamedTuple):
-    """What a device keeps of its weights: ones and zeros at a pruning ratio."""
+    """What a device keeps of its weights, ones and zeros at a pruning ratio, as it was asked for in round ``number``."""
 
     ratio: float
     mask: Params
+    number: int
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class Pruning:
     kept_only : bool
         A weight is averaged over the devices that kept it; otherwise a pruned weight counts as a zero update.
     refresh : int
-        Masks are drawn anew in one round of so many; in between they stand, unless cut or ratio change.
+        Masks are drawn anew once in so many rounds, when a device is first asked for one after a multiple of them; in between
+        they stand, unless cut or ratio change.
     """
 
     kind: str = "magnitude"
@@ -81,8 +83,9 @@ class Pruning:
 
     def mask(self, weights: Params, ratio: float, trace: Trace, device: int, number: int, rng: torch.Generator) -> Params:
         """Ones where ``weights`` are kept in round ``number``, zeros elsewhere; by magnitude while nothing is remembered."""
-        held = trace.kept[device]
-        if number % self.refresh and held and held.ratio == ratio and held.mask.keys() == weights.keys():
+        held, refresh = trace.kept[device], self.refresh
+        stands = held and refresh > 1 and number // refresh == held.number // refresh
+        if held and stands and held.ratio == ratio and held.mask.keys() == weights.keys():
             return held.mask
         return self.mask_by(weights, ratio, {"gradient": trace.moved, "difference": trace.last[device]}.get(self.kind, {}), rng)
 

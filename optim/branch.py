@@ -19,7 +19,7 @@ def candidates(problem: Deadline, found: Search, rtol: float) -> Search:
     """The search with its options fixed, and the band spent to the end.
 
     To a mixture first, where torn devices get the option that asks for more band while it fits; where a gap is left, to one
-    device more, and to the options above and below the price.
+    device more or, if those that fit only seemed to, one less, and to the options above and below the price.
     """
     xp, best, torn = namespace(found.price), found, found.option != found.option_below
     if not bool(xp.any(torn)):
@@ -30,7 +30,7 @@ def candidates(problem: Deadline, found: Search, rtol: float) -> Search:
     room = (problem.band - xp.sum(found.band, axis=-1))[..., None]
     held = xp.cumulative_sum(xp.take_along_axis(more, order, axis=-1), axis=-1) <= room
     fits = xp.count_nonzero(held, axis=-1)[..., None]
-    for given in (fits, fits + 1, 0 * fits, 0 * fits + torn.shape[-1]):
+    for given in (fits, fits + 1, fits - 1, 0 * fits, 0 * fits + torn.shape[-1]):
         if not bool(xp.any(best.objective - best.dual > CLOSED * best.objective)):
             break
         option = xp.where(torn & (rank < given), found.option_below, found.option)

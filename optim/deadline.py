@@ -64,7 +64,7 @@ def residual(problem: Deadline, found: Allocation) -> Residual:
     asked = xp.minimum(least_band(fixed, ratio)[0], found.bandwidth[..., None])
     paid = fixed.noise + fixed.pruning.value(ratio) + price * asked
     objective = float(xp.sum(xp.broadcast_to(fixed.noise + fixed.pruning.value(ratio), paid.shape)))
-    best = float(search(problem, price, bound=True).dual)
+    best = float(search(problem, price).dual)
     scale = max(objective, TINY)
     return Residual(
         feasibility=max(*(float(xp.max(e)) for e in excess), 0.0),

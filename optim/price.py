@@ -51,15 +51,12 @@ class Search:
             objective=xp.where(wins, rival.objective, self.objective), steps=self.steps + rival.steps)
 
 
-def search(problem: Deadline, start: ArrayLike | None = None, rtol: float = 1e-12, *, bound: bool = False) -> Search:
-    """Raise the dual value to its top over the price, from ``start`` where there is one.
-
-    If only the ``bound`` is wanted, the search ends once the dual value is known to ``rtol``: long before the band fits.
-    """
+def search(problem: Deadline, start: ArrayLike | None = None, rtol: float = 1e-12) -> Search:
+    """Raise the dual value to its top over the price, from ``start`` where there is one."""
     *rows, devices, options = problem.shape
     price, count, size = _first_price(problem, start), int(np.prod(rows)), max(BATCH // (devices * options), 1)
     with np.errstate(all="ignore"):
-        found = [_search(problem.rows(slice(first, first + size)) if rows else problem, price[first:first + size], rtol, bound)
+        found = [_search(problem.rows(slice(first, first + size)) if rows else problem, price[first:first + size], rtol)
                  for first in range(0, count, size)]
     return _joined(found, lambda v: namespace(v).reshape(v, (*rows, *v.shape[1:])))
 
@@ -122,22 +119,18 @@ class Bracket(NamedTuple):
             high=xp.where(fits, -xp.inf, self.high), above=where(fits, free, self.above),
             below=where(self.low == -xp.inf, free, self.below)), market.possible()
 
-    def done(self, rtol: float, bound: bool) -> tuple[NDArray, NDArray, NDArray]:
+    def done(self, rtol: float) -> tuple[NDArray, NDArray, NDArray]:
         """Rows that are closed; rows in which a device changes its option; where the tangents of the dual meet."""
         xp, below, above = namespace(self.low), self.below, self.above
-        spent = above.excess >= -rtol
-        if bound:                                    # the band that is left over is worth no more than the tolerance either
-            spent = spent & (above.dual > -xp.inf) & (-above.price * above.slope <= rtol * xp.maximum(xp.abs(above.dual), 1e-2))
-        fits = (self.high < xp.inf) & spent | (self.high - self.low <= 1e-14)
+        fits = (self.high < xp.inf) & (above.excess >= -rtol) | (self.high - self.low <= 1e-14)
         kinked = self.both & xp.any(below.option != above.option, axis=-1)
-        if not bound and not bool(xp.any(kinked)):
+        if not bool(xp.any(kinked)):
             return fits, kinked, self.low
         meet = ((above.dual - below.dual + below.slope * below.price - above.slope * above.price)
                 / (below.slope - above.slope))
         roof = below.dual + below.slope * (meet - below.price)                        # above any dual value
-        close = xp.isfinite(roof) & (
-            roof - xp.maximum(below.dual, above.dual) <= rtol * xp.maximum(xp.abs(roof), 1e-2 if bound else 1e-9))
-        return fits | close & (kinked | self.both & bound), kinked, meet
+        close = xp.isfinite(roof) & (roof - xp.maximum(below.dual, above.dual) <= rtol * xp.maximum(xp.abs(roof), 1e-9))
+        return fits | close & kinked, kinked, meet
 
     def trial(self, rtol: float, kinked: NDArray, meet: NDArray, step: int) -> tuple["Bracket", NDArray]:
         """The next price, guarded: Newton's from the nearer end; in turn with it, where a device changes its option, a step
@@ -162,7 +155,7 @@ class Bracket(NamedTuple):
         return gone, xp.exp(xp.where(good, trial, away))
 
 
-def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Search:
+def _search(problem: Deadline, price: NDArray, rtol: float) -> Search:
     """Search one block of R rows, (R, K, O) or (K, O); rows that are done drop out once they are half of those that are left."""
     xp, whole = namespace(price), price.shape[0] == 1 and problem.shape[-2] > MANY and problem.shape[-1] > 1
     market = Market.of(problem, rough=whole)
@@ -179,7 +172,7 @@ def _search(problem: Deadline, price: NDArray, rtol: float, bound: bool) -> Sear
     feasible = price == price
     left, out, order = xp.arange(price.shape[0]), [], None
     for step in range(MOST_STEPS):
-        done, kinked, meet = bracket.done(rtol, bound)
+        done, kinked, meet = bracket.done(rtol)
         if step == LATE and not bool(xp.all(done | bracket.both)):
             bracket, feasible = bracket.ended(market)
         done = done | ~feasible | (bracket.high == -xp.inf)

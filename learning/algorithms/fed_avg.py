@@ -74,7 +74,7 @@ class FedAvg:
             for k, plan in planned(plans, devices):
                 mask = self.pruning.mask(state.model, plan.ratio, state.trace, k, state.round, draws[k].compression)
                 how[k] = plan.compression_or(self.compression)
-                begin[k], kept[k] = masking.prune(state.model, mask), Kept(plan.ratio, mask)
+                begin[k], kept[k] = masking.prune(state.model, mask), Kept(plan.ratio, mask, state.round)
                 sides[k] = (Side(self.training.client, begin[k], of_device[k], mask),)
                 links[k].down["model"] += client.model_bits(mask)                                    # server -> device
             for team in Crew(self.net, sides, links, [devices]).round(self.training, shards, draws):

@@ -34,11 +34,13 @@ from learning.training import DEFAULT, Training
 
 @dataclass(frozen=True)
 class Held:
-    """A client side between two averagings: what was decided for it, what it keeps of the weights, and its (pruned) values."""
+    """A client side between two averagings: what was decided for it, what it keeps of the weights, its (pruned) values, and
+    the round ``number`` in which it was fetched."""
 
     plan: Plan
     mask: Params
     values: Params
+    number: int
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class LightFedSL:
             front = params.front(state.base, plan.cut)
             mask = self.pruning.mask(front, plan.ratio, state.trace, k, state.round, rng)
             link.down["model"] += client.model_bits(mask)                                    # server -> device
-            return Held(plan, mask, masking.prune(front, mask))
+            return Held(plan, mask, masking.prune(front, mask), state.round)
         before, now = (replace(each, compression=each.compression_or(self.compression)) for each in (held.plan, plan))
         if before != now:
             raise ValueError("plans (cuts, ratios and compressions) may change only when client sides are averaged, every "
@@ -146,7 +148,7 @@ class LightFedSL:
             merge.add(k, {**served, **update}, h.mask, share[k])                             # device -> server
         merged = merge.model()
         model = {**state.model, **merged}
-        own = {k: Kept(h.plan.ratio, h.mask) for k, h in held.items()}
+        own = {k: Kept(h.plan.ratio, h.mask, h.number) for k, h in held.items()}
         trace = self.pruning.trace(state.trace, split, merge.updates, merged, own)
         return replace(state, model=model, base=model, held=(None,) * len(state.held), trace=trace)
 

@@ -101,7 +101,7 @@ class Personalised:
             for k, plan in planned(plans, devices):
                 mask = self.pruning.mask(common, plan.ratio, state.trace, k, state.round, draws[k].compression)
                 how[k] = plan.compression_or(self.compression)
-                begin[k], kept[k] = masking.prune(common, mask), Kept(plan.ratio, mask)
+                begin[k], kept[k] = masking.prune(common, mask), Kept(plan.ratio, mask, state.round)
                 own, before = personal[k] or params.back(state.model, self._shared), moments[k]
                 sides[k] = (Side(self.training.client, begin[k], params.front(before, self._shared), mask),
                             Side(self.training.client, own, params.back(before, self._shared)))

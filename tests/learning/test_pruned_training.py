@@ -173,6 +173,16 @@ def test_masks_stand_until_they_are_refreshed(rng, algorithm, refresh):
     assert same == [number % refresh > 0 for number in range(1, 6)]
 
 
+@pytest.mark.parametrize(("interval", "refresh", "drawn"), [(2, 3, [0, 4, 6, 10]), (3, 2, [0, 3, 6, 9]), (5, 3, [0, 5, 10])])
+def test_masks_are_drawn_anew_at_the_first_fetch_after_a_refresh_is_due(rng, interval, refresh, drawn):
+    """Not only where a fetch and a multiple of the refresh fall together."""
+    whole = LightFedSL(network(), plain(), interval, pruning=Pruning("random", refresh=refresh))
+    states = run(whole, shards(rng, 9), plans(3, ratio=0.5), 12)
+    masks = [state.held[0].mask["1.1.weight"] if state.held[0] else state.trace.kept[0].mask["1.1.weight"] for state in states[1:]]
+    new = [0] + [number for number in range(1, 12) if not torch.equal(masks[number], masks[number - 1])]
+    assert new == drawn
+
+
 @every
 def test_another_ratio_is_another_mask_at_once(rng, algorithm):
     whole, data = algorithm(network(), plain(), pruning=Pruning(refresh=100)), shards(rng, 9)
