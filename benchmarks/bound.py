@@ -1,0 +1,178 @@
+"""Predicted against measured rounds: ``python -m benchmarks.bound [study ...] [--minutes M] [--seeds N]``.
+
+Lightweight FedSL with one lever pulled (pruning at each cut, bits, dropout, interval), all devices alike, SGD at the default
+learning rate, against what both forms of the bound say of it. For each seed a calibration is made first and kept
+(docs/bound/STUDY-calibration-SEED.json); a cell (lever and what it is pulled to, seed) that is in docs/bound/STUDY.csv is not run
+again. No cell is begun after ``--minutes``. Predictions, tables and pictures are then made anew (``benchmarks.bound_report``).
+
+Data sets other than digits are looked for in the folder that WIRELESSFL_DATA names.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice, product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from benchmarks.bound_report import report
+from benchmarks.bound_runs import Pull, known, losses, measured, models
+from learning.calibration import Calibration
+from learning.evaluate import evaluate
+from learning.threads import one_thread
+from wirelessfl.config import load
+from wirelessfl.folder import commit
+from wirelessfl.world import World, world
+
+FOLDER = Path(__file__).parents[1] / "docs" / "bound"
+SMOOTHING = 5                    # tests whose mean reaches a goal
+LOOKED_AT = 360                  # training samples on which the loss is taken
+CELL = ["lever", "cut", "ratio", "update_bits", "smashed_bits", "dropout", "interval", "seed"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A task and its runs.
+
+    Attributes
+    ----------
+    settings : tuple of str
+        Overrides of the default scenario.
+    seeds : tuple of int
+    pulls : tuple of Pull
+        The first pulls no lever.
+    most : int
+        Rounds after which a run is given up.
+    every : int
+        Rounds from one test to the next.
+    accuracies, losses : tuple of float
+        Goals: test accuracy [1], training loss [nat]. A run ends when all are reached.
+    """
+
+    settings: tuple[str, ...]
+    seeds: tuple[int, ...]
+    pulls: tuple[Pull, ...]
+    most: int
+    every: int
+    accuracies: tuple[float, ...]
+    losses: tuple[float, ...]
+
+
+def pulls(cuts: Sequence[int], ratios: Sequence[float], some: Sequence[int], update: Sequence[int], smashed: Sequence[int],
+          dropouts: Sequence[float], intervals: Sequence[int]) -> tuple[Pull, ...]:
+    """No lever, pruning at ``cuts``, and the other levers at ``some`` cuts."""
+    return (Pull(), *(Pull("pruning", c, ratio=r) for c, r in product(cuts, ratios)),
+            *(Pull("update bits", c, update_bits=b) for c, b in product(some, update)),
+            *(Pull("smashed bits", c, smashed_bits=b) for c, b in product(some, smashed)),
+            *(Pull("dropout", c, dropout=d) for c, d in product(some, dropouts)),
+            *(Pull("interval", c, interval=i) for c, i in product(some, intervals)))
+
+
+STUDIES = {
+    "digits": Study(("data.dataset=digits",), (0, 1, 2, 3, 4),
+                    pulls((1, 2, 3, 4), (0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (2, 4), (2, 3, 4, 5, 6, 8), (1, 2, 3, 4, 6, 8),
+                          (0.1, 0.25, 0.5, 0.75, 0.9), (2, 4, 8, 16, 32)),
+                    300, 1, (0.85, 0.9, 0.93), (0.5, 0.35, 0.25)),
+    "fashion-mnist": Study(("data.dataset=fashion-mnist", "data.train=4000", "data.test=1000"), (0,),
+                           pulls((2, 4), (0.25, 0.5, 0.7, 0.9), (2,), (2, 3, 4), (1, 2, 4), (0.5, 0.9), (4, 16)),
+                           240, 2, (0.65, 0.7, 0.75), (1.0, 0.8, 0.7)),
+}
+
+
+def main() -> None:
+    """Run what is missing for as long as there is time, and make tables and pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("studies", nargs="*", default=list(STUDIES), metavar="study", help=", ".join(STUDIES))
+    parser.add_argument("--minutes", type=float, default=60.0, help="no cell is begun after so long")
+    parser.add_argument("--seeds", type=int, default=5, help="at most so many seeds")
+    options = parser.parse_args()
+    unknown = set(options.studies) - set(STUDIES)
+    if unknown:
+        parser.error(f"no study {sorted(unknown)}; there are {list(STUDIES)}")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    until = time.time() + 60 * options.minutes
+    for name in options.studies:
+        for seed in STUDIES[name].seeds[:options.seeds]:
+            go_on(name, seed, until)
+        predict(name)
+    report(FOLDER, [name for name in STUDIES if (FOLDER / f"{name}-predicted.csv").exists()])
+
+
+def go_on(name: str, seed: int, until: float) -> None:
+    """Run the cells of one seed that are missing."""
+    study, path = STUDIES[name], FOLDER / f"{name}.csv"
+    missing = list(cells(study, seed, path))
+    if not missing or time.time() > until:
+        return
+    w = world(load(None, list(study.settings)), seed)
+    kept = FOLDER / f"{name}-calibration-{seed}.json"
+    if not kept.exists():
+        found = measured(w, study.pulls, w.scenario.decision.pilot_rounds)
+        kept.write_text(json.dumps(asdict(found)) + "\n", encoding="utf-8")
+    for pull in missing:
+        if time.time() < until:
+            row = asdict(pull) | {"seed": seed, **run(w, pull, study), "commit": (commit() or "unknown")[:9]}
+            pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)
+
+
+def cells(study: Study, seed: int, path: Path) -> Iterator[Pull]:
+    """Pulls of a seed that are not in the table yet."""
+    done = set(pd.read_csv(path)[CELL].itertuples(index=False, name=None)) if path.exists() else set()
+    yield from (pull for pull in study.pulls if (*asdict(pull).values(), seed) not in done)
+
+
+def run(w: World, pull: Pull, study: Study) -> dict[str, float]:
+    """Rounds until each goal (``inf`` for never), rounds run, where it ended, and its CPU time [s]."""
+    start, scores, taken = time.process_time(), list[tuple[float, float]](), goals(study, ())
+    pick = torch.randperm(len(w.data.y_train), generator=torch.Generator().manual_seed(0))[:LOOKED_AT]
+    x, y = w.data.x_train[pick], w.data.y_train[pick]
+    for model, _ in islice(models(w, pull), study.every, study.most + 1, study.every):
+        if not all(bool(p.isfinite().all()) for p in model.values()):
+            break                                                                  # diverged
+        with one_thread():
+            scores.append((evaluate(w.net, model, w.data.x_test, w.data.y_test).accuracy, evaluate(w.net, model, x, y).loss))
+        taken = goals(study, scores)
+        if max(taken.values()) < math.inf:
+            break
+    accuracy, loss = scores[-1] if scores else (math.nan, math.nan)
+    return {**taken, "rounds": study.every * len(scores), "accuracy": round(accuracy, 4), "loss": round(loss, 4),
+            "cpu_s": round(time.process_time() - start, 1)}
+
+
+def goals(study: Study, scores: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """Rounds until the mean of the last ``SMOOTHING`` tests reaches each goal [rounds]; ``inf`` for never."""
+    table = pd.DataFrame(scores, columns=["accuracy", "loss"], dtype=float).rolling(SMOOTHING).mean()
+    found = {f"accuracy {goal}": table["accuracy"] >= goal for goal in study.accuracies}
+    found |= {f"loss {goal}": table["loss"] <= goal for goal in study.losses}
+    return {name: study.every * (int(np.argmax(there)) + 1) if there.any() else math.inf for name, there in found.items()}
+
+
+def predict(name: str) -> None:
+    """Phi of both forms for every cell of the calibrated seeds, cause by cause, into STUDY-predicted.csv."""
+    rows, study = [], STUDIES[name]
+    for seed in study.seeds:
+        kept = FOLDER / f"{name}-calibration-{seed}.json"
+        if kept.exists():
+            w, found = world(load(None, list(study.settings)), seed), Calibration.of(json.loads(kept.read_text(encoding="utf-8")))
+            rows += [asdict(pull) | {"seed": seed} | lost(w, found, pull) for pull in study.pulls]
+    if rows:
+        pd.DataFrame(rows).to_csv(FOLDER / f"{name}-predicted.csv", index=False, float_format="%.6g")
+
+
+def lost(w: World, found: Calibration, pull: Pull) -> dict[str, float]:
+    """Phi and its causes by both forms, the share r of sampling noise, and how far the step is from 1 / beta [1]."""
+    here = known(w, found, pull)
+    row = {"sampling": here.sampling_share(w.weights), "lr_beta": here.step * here.smoothness}
+    for name, (_, loss) in losses(w, here, pull).items():
+        row |= {name: float(loss.total)} | {f"{name}_{cause}": float(value) for cause, value in vars(loss).items()}
+    return row
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Runs that are set beside the bound: lightweight FedSL with one lever pulled, all devices alike."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from learning import masking, params
+from learning.algorithm import Plan
+from learning.algorithms.light_fed_sl import LightFedSLState
+from learning.calibrate import calibrate
+from learning.calibration import Calibration
+from learning.crossing import Compression
+from learning.params import Params
+from learning.threads import one_thread
+from optim.bound import Constants, constants_form, relative_form
+from optim.form import Form, Loss
+from wirelessfl.options import Option
+from wirelessfl.pricing import constants
+from wirelessfl.world import World
+
+
+@dataclass(frozen=True)
+class Pull:
+    """What all devices do in all rounds of a run; by default nothing to the gradient.
+
+    Attributes
+    ----------
+    lever : str
+        What the run is a study of.
+    cut : int
+        Blocks on each device.
+    ratio : float
+        Pruning ratio [1].
+    update_bits, smashed_bits : int
+        Bits of an entry of the update, and of the smashed data; 32 sends floats.
+    dropout : float
+        Share of the smashed data that is not sent [1].
+    interval : int
+        Rounds from one averaging of client sides to the next.
+    """
+
+    lever: str = "none"
+    cut: int = 2
+    ratio: float = 0.0
+    update_bits: int = 32
+    smashed_bits: int = 32
+    dropout: float = 0.0
+    interval: int = 1
+
+    @property
+    def compression(self) -> Compression:
+        return Compression(self.update_bits, self.smashed_bits, dropout=self.dropout)
+
+
+def averaged(state: LightFedSLState, shares: Sequence[float]) -> Params:
+    """The model that the bound is about: the server's side, and the mean of the client sides as they are now.
+
+    Between two averagings nobody has it. A pruned weight rests at its averaged value.
+    """
+    present = [(h, share) for h, share in zip(state.held, shares, strict=True) if h is not None]
+    if not present:
+        return state.model
+    front = params.front(state.base, present[0][0].plan.cut)
+    moves = [params.combine(torch.sub, h.values, masking.prune(front, h.mask)) for h, _ in present]
+    return {**state.model, **params.combine(torch.add, front, params.weighted_sum(moves, [share for _, share in present]))}
+
+
+def models(w: World, pull: Pull) -> Iterator[tuple[Params, float]]:
+    """The averaged model before the first round and after each, and the mean loss of the round's mini-batches [nat]."""
+    algorithm: Any = replace(w.algorithm, interval=pull.interval)                          # type: ignore[type-var]
+    state, streams, shares = algorithm.init(len(w.shards)), w.streams(), w.weights.tolist()
+    plans, loss = [Plan(pull.cut, pull.ratio, pull.compression)] * len(w.shards), float("nan")
+    while True:
+        yield averaged(state, shares), loss
+        with one_thread():
+            state, report = algorithm.step(state, w.shards, plans, streams)
+        loss = sum(share * each for share, each in zip(shares, report.loss, strict=True))
+
+
+def measured(w: World, pulls: Sequence[Pull], rounds: int, samples: int = 64) -> Calibration:
+    """A calibration that knows all ``pulls``, along a pilot of so many rounds."""
+    t, ways = w.scenario.training, list(dict.fromkeys(pull.compression for pull in pulls))
+    with one_thread():
+        return calibrate(w.algorithm, w.net, w.shards, rounds=rounds, cuts=sorted({pull.cut for pull in pulls}), batch=t.batch,
+                         lr=t.lr, samples=samples, seed=w.seeds["forecast"], compressions=ways,
+                         intervals=sorted({1, *(pull.interval for pull in pulls)}))
+
+
+def known(w: World, found: Calibration, pull: Pull) -> Constants:
+    """The bound's constants for the one option that a pull is."""
+    return constants(replace(w, options=(Option(pull.cut, pull.compression),)).averaging(pull.interval), found)
+
+
+def losses(w: World, here: Constants, pull: Pull) -> dict[str, tuple[Form, Loss]]:
+    """Both forms of the bound by name, and what a round with a pull loses by each."""
+    forms = {"relative": relative_form(here, w.weights), "constants": constants_form(here, w.weights, pull.interval)}
+    zero, ratio = np.zeros(len(w.shards), int), np.full(len(w.shards), pull.ratio)
+    return {name: (form, form.loss(zero, ratio)) for name, form in forms.items()}

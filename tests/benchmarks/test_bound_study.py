@@ -1,0 +1,135 @@
+"""Predicted against measured rounds: what ``benchmarks.bound`` counts and compares."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from benchmarks import bound_report
+from benchmarks.bound import CELL, Study, cells, goals, lost, pulls, run
+from benchmarks.bound_runs import Pull, averaged, measured, models
+from benchmarks.bound_truth import Case, compared, square
+from learning.algorithm import Plan
+from wirelessfl.config import load
+from wirelessfl.world import world
+
+SMALL = ("training.model=mlp", "data.train=120", "data.test=60", "cell.devices=3", "training.lr=0.05")
+STUDY = Study(SMALL, (0,), (Pull(), Pull("pruning", ratio=0.5)), 12, 2, (0.5, 0.9), (1.0,))
+
+
+@pytest.fixture(scope="module")
+def task():
+    return world(load(None, list(SMALL)), 0)
+
+
+def rounds_of(w, interval, rounds, ratio=0.0):
+    algorithm, streams = replace(w.algorithm, interval=interval), w.streams()
+    state = algorithm.init(len(w.shards))
+    for _ in range(rounds):
+        state, _ = algorithm.step(state, w.shards, [Plan(2, ratio)] * len(w.shards), streams)
+    return algorithm, state
+
+
+def test_the_averaged_model_is_the_one_that_serves_right_after_an_averaging(task):
+    algorithm, state = rounds_of(task, 3, 3)
+    (served,) = algorithm.models(state)
+    for name, value in averaged(state, task.weights.tolist()).items():
+        assert torch.equal(value, served[name])
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.5])
+def test_one_round_after_an_averaging_it_is_what_averaging_now_would_give(task, ratio):
+    """Gradients of the first round are taken at the common model, whoever averages when."""
+    _, seldom = rounds_of(task, 4, 1, ratio)
+    _, at_once = rounds_of(task, 1, 1, ratio)
+    for name, value in averaged(seldom, task.weights.tolist()).items():
+        assert_allclose(value, at_once.model[name], atol=1e-6)
+
+
+def test_the_averaged_model_moves_between_averagings_and_the_one_that_serves_does_not(task):
+    _, state = rounds_of(task, 4, 2)
+    now, first = averaged(state, task.weights.tolist()), "0."
+    names = [name for name in now if name.startswith(first) or name.startswith("1.")]
+    assert all(torch.equal(state.model[name], state.base[name]) for name in names)
+    assert any(not torch.equal(now[name], state.base[name]) for name in names)
+
+
+def test_a_goal_is_reached_when_the_mean_of_the_last_tests_is():
+    study = replace(STUDY, every=2, accuracies=(0.5,), losses=(1.0,))
+    scores = [(accuracy, 3.0) for accuracy in (0.0, 0.9, 0.4, 0.4, 0.4, 0.4)]      # means of five: 0.42, then 0.5
+    assert goals(study, scores) == {"accuracy 0.5": 12, "loss 1.0": math.inf}
+    assert goals(study, ())["accuracy 0.5"] == goals(study, scores[:4])["accuracy 0.5"] == math.inf                    # fewer than five tests are no mean
+
+
+def test_a_run_ends_with_its_last_goal_or_when_it_is_given_up(task):
+    easy = run(task, Pull(), replace(STUDY, accuracies=(0.0,), losses=(100.0,)))
+    assert easy["rounds"] == easy["accuracy 0.0"] == 10                            # five tests, one every other round
+    hard = run(task, Pull(), replace(STUDY, accuracies=(1.1,), losses=()))
+    assert hard["rounds"] == 12
+    assert hard["accuracy 1.1"] == math.inf
+
+
+def test_a_cell_in_the_table_is_not_run_again(tmp_path):
+    path = tmp_path / "study.csv"
+    pd.DataFrame([(*vars(STUDY.pulls[1]).values(), 0)], columns=CELL).to_csv(path, index=False)
+    assert list(cells(STUDY, 0, path)) == [STUDY.pulls[0]]
+    assert list(cells(STUDY, 1, path)) == list(STUDY.pulls)
+
+
+def test_pulls_are_counted_by_hand():
+    some = pulls((1, 2), (0.5,), (2,), (2, 4), (1,), (0.5,), (4, 8))
+    assert len(some) == len(set(some)) == 1 + 2 + 2 + 1 + 1 + 2
+    assert some[0] == Pull()
+
+
+def test_what_no_lever_loses_is_nothing_and_each_lever_is_a_cause_of_its_own(task):
+    each = {"noise": Pull("update bits", update_bits=3), "pruning": Pull("pruning", ratio=0.5),
+            "drift": Pull("interval", interval=4)}
+    found = measured(task, list(each.values()), 6)
+    assert lost(task, found, Pull())["relative"] == lost(task, found, Pull())["constants"] == 0
+    for cause, pull in each.items():
+        row = lost(task, found, pull)
+        for form in bound_report.FORMS:
+            assert row[form] == row[f"{form}_{cause}"] > 0
+
+
+def test_the_bound_of_a_truth_cell_is_the_sum_of_its_causes_and_the_measured_gradient_is_of_all_data(task):
+    found = measured(task, [Pull()], 4, 10**6)
+    row = compared(task, found, Pull(), Case(SMALL, 4, 3, (0,)))
+    model = next(models(task, Pull()))[0]
+    x, y = task.data.x_train, task.data.y_train
+    leaves = {name: value.clone().requires_grad_() for name, value in model.items()}
+    loss = torch.nn.functional.cross_entropy(torch.func.functional_call(task.net, leaves, (x,)), y)
+    by_hand = sum(float((g**2).sum()) for g in torch.autograd.grad(loss, list(leaves.values())))
+    assert_allclose(square(task, model), by_hand, rtol=1e-4)
+    causes = [value for name, value in row.items() if name.startswith("relative_")]
+    assert_allclose(row["relative"], sum(causes))
+
+
+def table(slower, phi):
+    """Runs of one lever, with R_0 = 10 rounds."""
+    rows = [{"lever": "none", "slower": 1.0, "relative": 0.0}]
+    rows += [{"lever": "pruning", "slower": s, "relative": p} for s, p in zip(slower, phi, strict=True)]
+    made = pd.DataFrame(rows)
+    return made.assign(cut=1, ratio=np.arange(len(made)) / 10, update_bits=32, smashed_bits=32, dropout=0.0, interval=1, seed=0,
+                       constants=made["relative"], **{"accuracy 0.9": 10 * made["slower"]})
+
+
+def test_a_forecast_that_is_right_has_rank_one_and_no_error_and_its_exponent_is_found():
+    phi = np.array([0.1, 0.3, 0.5])
+    some = bound_report.slowed(table((1 - phi) ** -0.5, phi), "accuracy 0.9")
+    assert_allclose(bound_report.gamma(some, "relative")[0], 0.5)
+    found = bound_report.compared(some, "relative", 0.5)
+    assert_allclose([found["by_run"], found["by_setting"], found["fitted"]], 1.0)
+    assert_allclose(found["over"], 0.7**0.5)                                       # the median of what was a square too much
+
+
+def test_a_run_that_never_arrives_ranks_last_and_has_no_error():
+    some = bound_report.slowed(table([1.2, np.inf, 1.5], [0.1, 0.9, 1.4]), "accuracy 0.9")
+    found = bound_report.compared(some, "relative", 1.0)
+    assert (found["never"], found["finite"], found["too_bold"], found["too_cautious"]) == (1, 1, 1, 1)
+    assert_allclose(found["by_run"], 0.5)                                          # ranks 1, 3, 2 beside 1, 2, 3
