@@ -13,7 +13,6 @@ import wirelessfl as wfl
 from wirelessfl import calibration_file, known
 from wirelessfl.__main__ import main
 from wirelessfl.config import SettingsError
-from wirelessfl.known import MOMENTARY
 from wirelessfl.policy import POLICIES
 from wirelessfl.prepare import prepare
 from wirelessfl.simulate import prepared, rounds
@@ -100,7 +99,8 @@ def test_what_is_relative_to_the_gradient_is_measured_anew_on_time_and_only_that
     assert all(each == measured for each in found[:6])                   # rounds 0 to 5: the next multiple of 2 and 3 is 6
     assert found[6] == found[7]
     changed = {f.name for f in fields(measured) if getattr(found[6], f.name) != getattr(measured, f.name)}
-    assert {"bias", "compression_bias", "scale"} <= changed <= set(MOMENTARY)
+    assert {"bias", "compression_bias", "scale", "ratio_max"} <= changed
+    assert changed <= {"bias", "scale", "exponent", "ratio_max", "compression_bias", "drift"}
 
 
 def test_a_new_measurement_is_of_the_model_that_serves(measured):
@@ -184,6 +184,9 @@ def test_the_bits_that_were_decided_are_the_bits_that_are_sent(measured, policy)
     ("fixed-bits", ("update_bits", "smashed_bits")), ("fixed-dropout", ("dropout",)),
     ("equal", ("update_bits", "smashed_bits", "dropout"))])
 def test_what_is_fixed_is_one_for_all_devices_and_rounds(measured, policy, common):
+    """Already among what the policy has left to choose from."""
+    w, chosen = wfl.world(scenario(*LEVERS), 0), forecast(measured, *LEVERS, policy=policy)
+    assert len({tuple(getattr(w.options[column].compression, name) for name in common) for column in chosen.columns}) == 1
     records = played(scenario(*LEVERS), measured, policy)
     assert len({tuple(getattr(sent, name) for name in common) for r in records for sent in r.compression}) == 1
 
