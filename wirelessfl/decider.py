@@ -19,6 +19,7 @@ from optim.shares import equal_shares, solve_shares
 from optim.time_to_accuracy import time_to_accuracy, worth_of_progress
 from optim.worth import Worth
 from wirelessfl.policy import Policy
+from wirelessfl.schemes import SCHEMES
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Decider:
     ----------
     worth : float
         Seconds that a round's progress is worth, found on sampled channels; also the forecast of the mean time that
-        a full round's progress takes [s].
+        a full round's progress takes; of a published scheme, the mean of its own times (``Scheme.times``) [s].
     exponent : float
         gamma, of the progress (1 - Phi)^gamma [1].
     deadline : float
@@ -64,6 +65,8 @@ class Decider:
 
         From the last round's decision on, if there is a ``start``; ``so_far`` is what was seen of times and progress.
         """
+        if self.policy.scheme:
+            return SCHEMES[self.policy.scheme].solve(p, self.deadline, self.worth)
         shares = self.shares(p)
         if not self.deadline:
             online = so_far.price if so_far else None
@@ -87,6 +90,10 @@ class Decider:
     def forecast(self, sampled: Deadline) -> tuple[float, float]:
         """Share of a batch of channels without feasible decision [1]; mean time of a full round's progress on the others [s]."""
         p = self.allowed(sampled)
+        if self.policy.scheme:
+            times = SCHEMES[self.policy.scheme].times(p)
+            there = np.isfinite(times)
+            return float(np.mean(~there)), float(np.mean(times[there])) if there.any() else np.inf
         hopeless = float(np.mean(np.isinf(least_deadline(p, self.shares(p)))))
         return hopeless, worth_of_progress(p, exponent=self.exponent, shares=self.shares(p))
 

@@ -1,6 +1,6 @@
 """Policies: which levers a decision may pull, by name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Worth = Literal["beforehand", "online", "greedy"]
@@ -27,6 +27,8 @@ class Policy:
     worth : str
         What a round's progress is worth in seconds: found "beforehand" on sampled channels, followed "online", or "greedy": each
         round by its own ratio of time to progress.
+    scheme : str
+        A published scheme that decides in the solver's place, by its name in ``wirelessfl.schemes.SCHEMES``; empty for none.
     """
 
     splits: bool = True
@@ -38,8 +40,10 @@ class Policy:
     power: bool = True
     interval: bool = True
     worth: Worth = "beforehand"
+    scheme: str = ""
 
 
+NONE = Policy(splits=False, bits=False, dropout=False, pruning=False, band=False, power=False, interval=False)
 POLICIES = {
     "joint": Policy(),
     "equal-band": Policy(band=False),
@@ -51,5 +55,9 @@ POLICIES = {
     "full-power": Policy(power=False),
     "online": Policy(worth="online"),
     "greedy": Policy(worth="greedy"),
-    "equal": Policy(splits=False, bits=False, dropout=False, pruning=False, band=False, power=False, interval=False),
+    "equal": NONE,
+    # published schemes, reconstructed
+    "light-fixed": replace(NONE, ratio=0.3),                      # lightweight FedSL, with training.update_bits and dropout
+    "epsl-descent": Policy(splits=False, bits=False, dropout=False, pruning=False, interval=False, scheme="epsl-descent"),
+    "prune-kkt": Policy(interval=False, scheme="prune-kkt"),      # pruning and personalisation
 }

@@ -8,6 +8,7 @@ from learning.calibration import Calibration
 from optim.problem import Deadline
 from wirelessfl import calibration_file
 from wirelessfl.build import ONE_CUT
+from wirelessfl.config import SettingsError
 from wirelessfl.decider import Decider
 from wirelessfl.options import grouped, intervals
 from wirelessfl.policy import Policy
@@ -24,6 +25,9 @@ def prepare(policy: Policy, w: World, measured: Calibration) -> Decider:
     Algorithms whose cut cannot change during a run (``build.ONE_CUT``) have one common split under every policy.
     """
     s = w.scenario
+    if policy.scheme and (s.decision.when == "once" or s.decision.every > 1 or w.algorithm.interval > 1):
+        raise SettingsError(f"policy {policy.scheme} decides all anew in every round: decision.when must be every-round, and "
+                            "decision.every and training.interval 1 [rounds]")
     gamma = s.decision.exponent or calibration_file.exponent(s.decision.calibration)
     plain = Decider(policy, gamma, 1e-3 * s.decision.deadline_ms, s.decision.longest_s)
     common = not policy.splits or isinstance(w.algorithm, ONE_CUT)
