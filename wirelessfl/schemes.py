@@ -92,7 +92,7 @@ def prune_kkt(p: Deadline, deadline: float, mean: float) -> Allocation:
                                             limit, most))
     done = found.feasible[..., None]
     speed = rate(np.where(done, found.bandwidth, 1.0), reach)
-    keep = over(slack(t, 0.0, limit[..., None]) - over(t.fixed_bits, speed), t.kept_time + over(t.kept_bits, speed))
+    keep = over(slack(t, np.zeros(()), limit[..., None]) - over(t.fixed_bits, speed), t.kept_time + over(t.kept_bits, speed))
     ratio, power = np.where(done, np.clip(1 - keep, 0.0, most), 0.0), np.where(done, p.peak_power, 0.0)
     status = np.where(found.feasible, np.array(Status.OPTIMAL, object), np.array(Status.BAND, object))
     return read(p, np.zeros(ratio.shape, int), ratio, found.bandwidth, power, status, deadline)

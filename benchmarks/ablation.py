@@ -1,0 +1,209 @@
+"""Every lever taken away in turn, and what others publish: ``python -m benchmarks.ablation [scenario ...] [--minutes M]``.
+
+A cell (scenario, arm, seed) is one training until its target, or to the end of its rounds; what is in docs/ablation/SCENARIO.csv
+is not run again, so a study goes on where it stopped, and no cell is begun after ``--minutes``. Arms of one algorithm share one
+calibration, of the first seed (in runs/calibrations, measured once). One thread a process; results do not depend on how many.
+
+Models are tested every four rounds, where all intervals of averaging end. The target is that of the mean of three such tests:
+of the test accuracy, and, beside it, of that on classes mixed as in the devices' own data, which is what personal models are for.
+
+Data sets other than digits are looked for in the folder that WIRELESSFL_DATA names.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from benchmarks.ablation_report import REFERENCE, report
+from learning.calibration import Calibration
+from wirelessfl import calibration_file
+from wirelessfl.config import load
+from wirelessfl.folder import commit, versions
+from wirelessfl.record import Record, reached, rounds_table
+from wirelessfl.settings import Scenario
+from wirelessfl.simulate import prepared, rounds
+
+FOLDER = Path(__file__).parents[1] / "docs" / "ablation"
+CALIBRATIONS = Path(__file__).parents[1] / "runs" / "calibrations"
+COMMON = ("training.evaluate_every=4", "training.smoothing=12")
+LEVERS = {"update_bits": "[32, 8]", "smashed_bits": "[32, 8, 4]", "dropouts": "[0, 0.5]", "intervals": "[1, 2, 4]"}
+
+
+@dataclass(frozen=True)
+class Study:
+    """A scenario: its settings, and how many seeds."""
+
+    settings: tuple[str, ...]
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What is compared: a policy, the levers of compression that are open to it, and settings of its own.
+
+    Attributes
+    ----------
+    policy : str
+    open : tuple of str
+        Names of ``LEVERS``.
+    own : tuple of str
+        Settings that the others do not have.
+    personal : bool
+        Whether its target is that on the devices' own classes.
+    """
+
+    policy: str
+    open: tuple[str, ...] = tuple(LEVERS)
+    own: tuple[str, ...] = ()
+    personal: bool = False
+
+
+STUDIES = {
+    "digits": Study(("training.lr=0.05", "training.rounds=400", "training.target_accuracy=0.9"), 15),
+    "fashion-mnist": Study((
+        "data.dataset=fashion-mnist", "data.train=4000", "data.test=1000", "training.lr=0.05", "training.rounds=400",
+        "training.target_accuracy=0.7"), 5),
+    "cifar-10": Study((
+        "data.dataset=cifar-10", "data.train=4000", "data.test=1000", "data.standardise=true", "training.model=lenet",
+        "cell.devices=20", "cell.radius_m=400", "cell.bandwidth_mhz=10", "cell.downlink_mhz=20", "devices.slowest_gflops=0.1",
+        "devices.fastest_gflops=10", "devices.server_gflops=200", "training.lr=0.05", "training.rounds=400",
+        "training.target_accuracy=0.3"), 5),
+}
+SHORT = ("decision.pilot_rounds=10",)        # where decisions need nothing from the pilot but that nothing is lost
+ARMS = {
+    "joint": Arm("joint"),
+    "equal-band": Arm("equal-band"),
+    "fixed-split": Arm("fixed-split"),
+    "no-pruning": Arm("no-pruning"),
+    "fixed-bits": Arm("fixed-bits"),
+    "no compression": Arm("joint", ("intervals",)),
+    "no dropout": Arm("joint", ("update_bits", "smashed_bits", "intervals")),
+    "interval 1": Arm("fixed-interval"),
+    "full-power": Arm("full-power"),
+    "greedy": Arm("greedy"),
+    "online": Arm("online"),
+    "equal": Arm("equal"),
+    "equal, no compression": Arm("equal", ()),
+    "lightweight FedSL": Arm("light-fixed", (), ("training.update_bits=8", "training.dropout=0.25")),
+    "EPSL": Arm("epsl-descent", (), ("training.algorithm=epsl", *SHORT)),
+    "personalisation": Arm("prune-kkt", (), ("training.algorithm=personalised",), personal=True),
+    "FSL-SAGE": Arm("equal", (), ("training.algorithm=fsl-sage", "training.local_steps=5", "training.auxiliary=linear",
+                                  "training.align_steps=25", *SHORT)),
+}
+Cell = tuple[str, str, int]      # study, arm, seed
+
+
+def main() -> None:
+    """Run what is missing for as long as there is time, and make tables and pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("studies", nargs="*", default=list(STUDIES), metavar="scenario", help=", ".join(STUDIES))
+    parser.add_argument("--minutes", type=float, default=60.0, help="no cell is begun after so long")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    options = parser.parse_args()
+    unknown = set(options.studies) - set(STUDIES)
+    if unknown:
+        parser.error(f"no scenario {sorted(unknown)}; there are {list(STUDIES)}")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    until = time.time() + 60 * options.minutes
+    for study in options.studies:
+        declare(study)
+        cells = (cell for cell in missing(study) if time.time() < until)
+        jobs = (joblib.delayed(run)(cell, calibration(cell[0], cell[1] if ARMS[cell[1]].own else REFERENCE)) for cell in cells)
+        pool = joblib.Parallel(n_jobs=options.workers, return_as="generator_unordered", pre_dispatch=options.workers)
+        for cell, row in pool(jobs):
+            keep(cell, row)
+            print(*cell, {name: row[name] for name in ("time_s", "rounds", "own_time_s", "cpu_s")}, flush=True)
+    print(json.dumps(report(FOLDER, list(STUDIES), list(ARMS), [name for name, arm in ARMS.items() if arm.personal])))
+
+
+def scenario(study: str, arm: str) -> Scenario:
+    """The settings of a cell."""
+    chosen = ARMS[arm]
+    levers = [f"decision.{name}={LEVERS[name]}" for name in chosen.open]
+    return load(None, [f"name={study}", *COMMON, *STUDIES[study].settings, *levers, *chosen.own])
+
+
+@cache
+def calibration(study: str, first: str) -> Calibration:
+    """What decisions rest on: measured for the ``first`` arm of an algorithm, and shared by the others."""
+    return calibration_file.make(scenario(study, first), CALIBRATIONS / f"{study}-{first.replace(' ', '-')}.json").measured
+
+
+def declare(study: str) -> None:
+    """Say beside the table how it is made; cells that were made otherwise are not mixed with new ones."""
+    made = {"settings": STUDIES[study].settings, "common": COMMON, "levers": LEVERS,
+            "arms": {name: vars(arm) for name, arm in ARMS.items()}}
+    path, wanted = FOLDER / f"{study}.json", json.loads(json.dumps(made))
+    if path.exists() and (FOLDER / f"{study}.csv").exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if any(found.get(key) != value for key, value in wanted.items()):
+            raise SystemExit(f"{study}.csv was made with other settings (see {path.name}): take it away, or restore them")
+    path.write_text(json.dumps({**wanted, "versions": versions()}, indent=1) + "\n", encoding="utf-8")
+
+
+def missing(study: str) -> Iterator[Cell]:
+    """Cells that are not in the table yet: all arms for the first seed, then for the next."""
+    path = FOLDER / f"{study}.csv"
+    done = set(pd.read_csv(path)[["arm", "seed"]].itertuples(index=False, name=None)) if path.exists() else set()
+    every = itertools.product(range(STUDIES[study].seeds), ARMS)
+    yield from ((study, arm, seed) for seed, arm in every if (arm, seed) not in done)
+
+
+def keep(cell: Cell, row: dict[str, Any]) -> None:
+    """Append a finished cell to its table."""
+    path = FOLDER / f"{cell[0]}.csv"
+    pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)
+
+
+def run(cell: Cell, measured: Calibration) -> tuple[Cell, dict[str, Any]]:
+    """Train one cell until both targets are reached, or its rounds are over."""
+    study, arm, seed = cell
+    s, records, begun = scenario(study, arm), list[Record](), time.process_time()
+    wanted = ["own_time_s"] if ARMS[arm].personal else ["time_s", "own_time_s"]
+    ready = prepared(s, ARMS[arm].policy, seed, measured)
+    for _, record in rounds(ready):
+        records.append(record)
+        if not np.isnan(record.accuracy) and np.isfinite(times(records, s)[wanted].to_numpy(float)).all():
+            break
+    end = times(records, s)
+    plain = ("final_accuracy", "left_out", "status")
+    return cell, {
+        "arm": arm, "seed": seed, **{name: _short(end[name]) for name in (*MEASURES, *OWN, *plain)}, "ran": len(records),
+        "interval": records[-1].interval, "round_s": _short(np.mean([r.latency for r in records])),
+        "progress_lost": _short(np.mean([r.allocation.objective for r in records if r.who.any()])),
+        "ratio": _short(np.mean([r.allocation.ratio[r.who].mean() for r in records if r.who.any()])),
+        "blocks": _short(np.mean([r.cut[r.who].mean() for r in records if r.who.any()])),
+        "deciding_s": _short(sum(r.wall.deciding for r in records)), "cpu_s": _short(time.process_time() - begun),
+        "commit": (commit() or "unknown")[:9]}
+
+
+MEASURES = ("time_s", "energy_j", "rounds")
+OWN = tuple(f"own_{name}" for name in MEASURES)
+
+
+def times(records: list[Record], s: Scenario) -> pd.Series:
+    """Time, energy and rounds to the target, by the test accuracy and by that on the devices' own classes (``own_``)."""
+    table, t = rounds_table(records), s.training
+    both = table, table.assign(accuracy=table["own_accuracy"])
+    one, own = (reached(each, t.target_accuracy, t.smoothing).iloc[0] for each in both)
+    return pd.concat([one, own[list(MEASURES)].add_prefix("own_")])
+
+
+def _short(value: Any) -> Any:
+    return value if isinstance(value, str) else float(f"{float(value):.6g}")
+
+
+if __name__ == "__main__":
+    main()

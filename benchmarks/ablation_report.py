@@ -1,0 +1,113 @@
+"""The tables and the pictures of ``benchmarks.ablation``, from the cells that there are."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+REFERENCE, NEAR = "joint", 1.05
+HEADER = ("arm", "reached", "time / joint's", "time [s]", "energy [J]", "energy / joint's", "rounds",
+          "own classes: time / joint's", "first", "within 5 % of the first")
+OURS, THEIRS = "#0072B2", "#D55E00"
+SCHEMES = ("lightweight FedSL", "EPSL", "personalisation", "FSL-SAGE")
+
+
+def report(folder: Path, studies: Sequence[str], arms: Sequence[str], personal: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Write ``tables.md`` and a picture a study; return the mean of time over joint's of each study and arm.
+
+    Parameters
+    ----------
+    personal : sequence of str
+        Arms whose target is that on the devices' own classes.
+    """
+    lines, found = [], {}
+    for study in studies:
+        path = folder / f"{study}.csv"
+        if not path.exists():
+            continue
+        cells = compared(pd.read_csv(path), personal)
+        here = [arm for arm in arms if arm in set(cells["arm"])]
+        lines += [f"\n## {study}\n", *table(cells, here)]
+        picture(cells, here, study, folder / f"{study}.png")
+        means = cells.replace(np.inf, np.nan).groupby("arm")["ratio_time"].mean()
+        found[study] = {arm: round(float(means[arm]), 4) for arm in here}
+    (folder / "tables.md").write_text("\n".join(lines).lstrip() + "\n", encoding="utf-8")
+    return found
+
+
+def compared(cells: pd.DataFrame, personal: Sequence[str]) -> pd.DataFrame:
+    """The cells with times and energies over joint's on the same seed; personal arms are measured by their own target.
+
+    ``ratio_time``, ``ratio_energy`` and ``ratio_own_time`` are infinite where the target was not reached, and NaN where joint has
+    no such number; ``rank`` is the time over the least of the seed, among arms with the common target.
+    """
+    apart = cells["arm"].isin(personal)
+    cells = cells.assign(personal=apart)
+    base = cells[cells["arm"] == REFERENCE].set_index("seed")
+    for name in ("time_s", "energy_j", "own_time_s"):
+        cells[f"ratio_{name.rsplit('_', 1)[0]}"] = cells[name] / cells["seed"].map(base[name]).replace(np.inf, np.nan)
+    for name in ("time", "energy", "rounds"):
+        column = {"time": "time_s", "energy": "energy_j"}.get(name, name)
+        cells[column] = cells[column].where(~apart, cells[f"own_{column}"])
+        if f"ratio_{name}" in cells:
+            mine = cells[f"own_{column}"] / cells["seed"].map(base[f"own_{column}"]).replace(np.inf, np.nan)
+            cells[f"ratio_{name}"] = cells[f"ratio_{name}"].where(~apart, mine)
+    common = cells["time_s"].where(~apart)
+    return cells.assign(rank=common / common.groupby(cells["seed"]).transform("min"))
+
+
+def table(cells: pd.DataFrame, arms: Sequence[str]) -> list[str]:
+    """Lines of one study's table; ranks count where a seed has all arms."""
+    sizes = cells.groupby("seed")["arm"].nunique()
+    whole = set(sizes[sizes == len(arms)].index)
+    lines = [f"Mean ± standard error over the seeds that reached the target; ranks over the {len(whole)} seeds that all arms "
+             f"have.\n\n| {' | '.join(HEADER)} |", "|" + "---|" * len(HEADER)]
+    for arm in arms:
+        mine = cells[cells["arm"] == arm]
+        rank = mine[mine["seed"].isin(whole)]["rank"]
+        ranks = ["-", "-"] if mine["personal"].any() else [str(int((rank <= limit).sum())) for limit in (1.0, NEAR)]
+        lines.append(" | ".join([f"| {arm}", f"{int(np.isfinite(mine['time_s']).sum())}/{len(mine)}", *(
+            spread(mine[name]) for name in ("ratio_time", "time_s", "energy_j", "ratio_energy", "rounds", "ratio_own_time")),
+            *ranks]) + " |")
+    return lines
+
+
+def spread(values: pd.Series) -> str:
+    """Mean and standard error of the finite ones, to three digits."""
+    v = values[np.isfinite(values)].to_numpy(float)
+    if not len(v):
+        return "-"
+    return f"{v.mean():.3g}" + (f" ± {v.std(ddof=1) / len(v) ** 0.5:.2g}" if len(v) > 1 else "")
+
+
+def picture(cells: pd.DataFrame, arms: Sequence[str], study: str, path: Path) -> None:
+    """Time and energy over joint's on the same seed: a dot a seed, mean and standard error beside them."""
+    panels: Mapping[str, str] = {"ratio_time": "time to the target", "ratio_energy": "energy until then"}
+    figure, axes = plt.subplots(1, 2, figsize=(9.5, 0.3 * len(arms) + 1.4), sharey=True, layout="constrained")
+    for (name, title), where in zip(panels.items(), axes, strict=True):
+        for row, arm in enumerate(arms):
+            v = cells[cells["arm"] == arm][name]
+            v = v[np.isfinite(v)].to_numpy(float)
+            colour = THEIRS if arm in SCHEMES else OURS
+            where.plot(v, np.full(len(v), row + 0.22), "o", ms=3, mew=0, alpha=0.35, color=colour)
+            if len(v):
+                error = v.std(ddof=1) / len(v) ** 0.5 if len(v) > 1 else 0.0
+                where.errorbar(v.mean(), row - 0.08, xerr=error, fmt="D", ms=4.5, capsize=3, color=colour)
+            else:
+                where.text(1.0, row, " target not reached", va="center", fontsize=8, color="grey")
+        where.axvline(1.0, color="black", lw=0.8)
+        where.set(xscale="log", xlabel=f"{title}, over joint's [1]")
+        where.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+        where.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+        where.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+        where.grid(alpha=0.3)
+    axes[0].set_yticks(range(len(arms)), arms)
+    axes[0].invert_yaxis()
+    figure.suptitle(f"{study}: a dot a seed, a diamond the mean with its standard error", fontsize=10)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
