@@ -76,8 +76,8 @@ STUDIES = {
         "training.target_accuracy=0.7"), 5),
     "cifar-10": Study((
         "data.dataset=cifar-10", "data.train=4000", "data.test=1000", "data.standardise=true", "training.model=lenet",
-        "cell.devices=20", "cell.radius_m=400", "cell.bandwidth_mhz=10", "cell.downlink_mhz=20", "devices.slowest_gflops=0.1",
-        "devices.fastest_gflops=10", "devices.server_gflops=200", "training.lr=0.05", "training.rounds=400",
+        "decision.pilot_rounds=30", "cell.devices=20", "cell.radius_m=400", "cell.bandwidth_mhz=10", "cell.downlink_mhz=20",
+        "devices.slowest_gflops=0.1", "devices.fastest_gflops=10", "devices.server_gflops=200", "training.lr=0.05", "training.rounds=400",
         "training.target_accuracy=0.3"), 5),
 }
 SHORT = ("decision.pilot_rounds=10",)        # where decisions need nothing from the pilot but that nothing is lost
@@ -109,6 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("studies", nargs="*", default=list(STUDIES), metavar="scenario", help=", ".join(STUDIES))
     parser.add_argument("--minutes", type=float, default=60.0, help="no cell is begun after so long")
+    parser.add_argument("--seeds", type=int, default=max(study.seeds for study in STUDIES.values()), help="no more seeds than so")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     options = parser.parse_args()
     unknown = set(options.studies) - set(STUDIES)
@@ -119,7 +120,7 @@ def main() -> None:
     until = time.time() + 60 * options.minutes
     for study in options.studies:
         declare(study)
-        cells = (cell for cell in missing(study) if time.time() < until)
+        cells = (cell for cell in missing(study, options.seeds) if time.time() < until)
         jobs = (joblib.delayed(run)(cell, calibration(cell[0], cell[1] if ARMS[cell[1]].own else REFERENCE)) for cell in cells)
         pool = joblib.Parallel(n_jobs=options.workers, return_as="generator_unordered", pre_dispatch=options.workers)
         for cell, row in pool(jobs):
@@ -153,11 +154,11 @@ def declare(study: str) -> None:
     path.write_text(json.dumps({**wanted, "versions": versions()}, indent=1) + "\n", encoding="utf-8")
 
 
-def missing(study: str) -> Iterator[Cell]:
+def missing(study: str, most: int) -> Iterator[Cell]:
     """Cells that are not in the table yet: all arms for the first seed, then for the next."""
     path = FOLDER / f"{study}.csv"
     done = set(pd.read_csv(path)[["arm", "seed"]].itertuples(index=False, name=None)) if path.exists() else set()
-    every = itertools.product(range(STUDIES[study].seeds), ARMS)
+    every = itertools.product(range(min(STUDIES[study].seeds, most)), ARMS)
     yield from ((study, arm, seed) for seed, arm in every if (arm, seed) not in done)
 
 

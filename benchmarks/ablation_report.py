@@ -43,22 +43,20 @@ def report(folder: Path, studies: Sequence[str], arms: Sequence[str], personal: 
 def compared(cells: pd.DataFrame, personal: Sequence[str]) -> pd.DataFrame:
     """The cells with times and energies over joint's on the same seed; personal arms are measured by their own target.
 
-    ``ratio_time``, ``ratio_energy`` and ``ratio_own_time`` are infinite where the target was not reached, and NaN where joint has
-    no such number; ``rank`` is the time over the least of the seed, among arms with the common target.
+    ``ratio_time``, ``ratio_energy`` and ``ratio_own_time`` (all arms by the target on own classes) are infinite where the target
+    was not reached, and NaN where joint has no such number; ``rank`` is the time over the least of the seed, among arms with the
+    common target.
     """
-    apart = cells["arm"].isin(personal)
-    cells = cells.assign(personal=apart)
-    base = cells[cells["arm"] == REFERENCE].set_index("seed")
-    for name in ("time_s", "energy_j", "own_time_s"):
-        cells[f"ratio_{name.rsplit('_', 1)[0]}"] = cells[name] / cells["seed"].map(base[name]).replace(np.inf, np.nan)
-    for name in ("time", "energy", "rounds"):
-        column = {"time": "time_s", "energy": "energy_j"}.get(name, name)
-        cells[column] = cells[column].where(~apart, cells[f"own_{column}"])
-        if f"ratio_{name}" in cells:
-            mine = cells[f"own_{column}"] / cells["seed"].map(base[f"own_{column}"]).replace(np.inf, np.nan)
-            cells[f"ratio_{name}"] = cells[f"ratio_{name}"].where(~apart, mine)
+    apart, joint = cells["arm"].isin(personal), cells[cells["arm"] == REFERENCE].set_index("seed").replace(np.inf, np.nan)
+
+    def ratio(name: str) -> pd.Series:
+        return cells[name] / cells["seed"].map(joint[name])
+
+    own = {name: cells[name].where(~apart, cells[f"own_{name}"]) for name in ("time_s", "energy_j", "rounds")}
+    ratios = {f"ratio_{name[:-2]}": ratio(name).where(~apart, ratio(f"own_{name}")) for name in ("time_s", "energy_j")}
     common = cells["time_s"].where(~apart)
-    return cells.assign(rank=common / common.groupby(cells["seed"]).transform("min"))
+    return cells.assign(personal=apart, ratio_own_time=ratio("own_time_s"), **own, **ratios,
+                        rank=common / common.groupby(cells["seed"]).transform("min"))
 
 
 def table(cells: pd.DataFrame, arms: Sequence[str]) -> list[str]:

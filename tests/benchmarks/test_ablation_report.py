@@ -1,0 +1,64 @@
+"""What the ablation's table says of made-up runs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.ablation import ARMS, LEVERS, STUDIES, scenario
+from benchmarks.ablation_report import REFERENCE, compared, report, spread, table
+
+
+def cell(arm: str, seed: int, time: float, own: float = 5.0) -> dict:
+    return {"arm": arm, "seed": seed, "time_s": time, "energy_j": 2 * time, "rounds": 10 * time, "own_time_s": own,
+            "own_energy_j": 2 * own, "own_rounds": 10 * own}
+
+
+@pytest.fixture
+def cells():
+    return pd.DataFrame([cell("joint", 0, 4.0), cell("joint", 1, 8.0), cell("slow", 0, 8.0), cell("slow", 1, np.inf),
+                         cell("mine", 0, np.inf, 10.0), cell("mine", 1, np.inf, 10.0)])
+
+
+def test_times_are_over_those_of_joint_on_the_same_seed(cells):
+    found = compared(cells, ["mine"]).set_index(["arm", "seed"])
+    assert found.loc[("slow", 0), "ratio_time"] == 2.0
+    assert found.loc[("slow", 1), "ratio_time"] == np.inf
+    assert list(found.loc["joint", "ratio_energy"]) == [1.0, 1.0]
+
+
+def test_a_personal_arm_is_measured_on_its_own_classes_and_has_no_rank(cells):
+    found = compared(cells, ["mine"]).set_index(["arm", "seed"])
+    assert list(found.loc["mine", "ratio_time"]) == [2.0, 2.0]
+    assert list(found.loc["mine", "time_s"]) == [10.0, 10.0]
+    assert found.loc["mine", "rank"].isna().all()
+
+
+def test_the_table_counts_who_is_first_and_who_arrives(cells):
+    lines = table(compared(cells, ["mine"]), ["joint", "slow", "mine"])
+    row = {line.split(" | ")[0].strip("| "): line.strip(" |").split(" | ") for line in lines[2:]}
+    assert row["joint"][1] == "2/2"
+    assert row["slow"][1] == "1/2"
+    assert row["joint"][-2:] == ["2", "2"]
+    assert row["slow"][-2:] == ["0", "0"]
+    assert row["mine"][-2:] == ["-", "-"]
+
+
+def test_the_standard_error_is_that_of_the_mean():
+    assert spread(pd.Series([1.0, 3.0, np.inf])) == "2 ± 1"
+    assert spread(pd.Series([np.inf])) == "-"
+
+
+def test_a_report_is_made_of_unfinished_studies(cells, tmp_path):
+    cells[cells["seed"] == 0].to_csv(tmp_path / "digits.csv", index=False)
+    assert report(tmp_path, ["digits", "cifar-10"], ["joint", "slow", "mine"], ["mine"])["digits"]["slow"] == 2.0
+    assert (tmp_path / "digits.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("arm", ARMS)
+def test_every_arm_is_a_scenario_that_differs_in_what_it_says(study, arm):
+    common, mine = scenario(study, REFERENCE), scenario(study, arm)
+    assert mine.training.lr == common.training.lr
+    assert mine.training.target_accuracy == common.training.target_accuracy
+    assert all(bool(getattr(mine.decision, name)) == (name in ARMS[arm].open) for name in LEVERS)
+    assert mine.training.evaluate_every % max(mine.decision.intervals or (1,)) == 0
