@@ -129,6 +129,7 @@ def _estimate(seen: Sequence[Snapshot], intervals: Sequence[int], most_bias: flo
         "drift": np.maximum(drifted[:, at, 0] / drifted[:, at, 1], 0.0),
         "energy": np.sum([s.pruned for s in seen], axis=0) / np.where(weight > 0, weight, 1.0)[:, None],
         "sampling_noise": np.mean([s.smoothness * s.sampling.sum() for s in seen]),
-        "dissimilarity": sum(s.squares for s in seen) / square, "smoothness": max(s.smoothness for s in seen),
+        "square": square / len(seen), "dissimilarity": sum(s.squares for s in seen) / square,
+        "smoothness": max(s.smoothness for s in seen),
         "sampling": np.max([s.sampling for s in seen], axis=0), "gradient": np.max([s.gradient for s in seen], axis=0),
         "weight": np.max([s.weight for s in seen], axis=0)}

@@ -39,6 +39,8 @@ class Calibration:
         Share of each block's squared norm that pruning takes, |w - m * w|^2 / |w|^2; zero where nothing can be pruned [1].
     sampling_noise : float
         Mean of beta sigma^2, sigma^2 the variance of one device's mini-batch gradient.
+    square : float
+        Mean of |grad F|^2.
     dissimilarity : float
         B^2, the sum of sum omega_k |grad F_k|^2 over that of |grad F|^2 [1].
     smoothness : float
@@ -68,6 +70,7 @@ class Calibration:
     drift: tuple[tuple[float, ...], ...]
     energy: tuple[tuple[float, ...], ...]
     sampling_noise: float
+    square: float
     dissimilarity: float
     smoothness: float
     start: float

@@ -16,7 +16,8 @@ sum omega^2 / u of sampling noise, either form below gives
 *Relative* (ours): biases are measured relative to the gradient, as ratios of sums along a pilot run (which is what summing (1)
 asks for): kappa(rho) = scale rho^exponent by pruning, kappa_0 by compression (dropout is unbiased, what lies behind it is not),
 delta by averaging client sides seldom. All devices alike in the pilot; those that decide differently are joined by Jensen's
-inequality, and the three are added:
+inequality, and the three are added. With steps longer than 1 / beta, gradients stay larger than (1) allows: u is then what the
+pilot's rounds had to lose, mean |grad F|^2 - eta beta sigma^2 sum omega^2, if that is more (``Constants.pace``):
 
 .. math:: c_k = (1 + r)\, \omega_k \kappa(\rho_k),\quad
           \varphi_k = (1 + r)\, \omega_k (\kappa_0 + \delta) + \eta\,\omega_k^2\, \overline{\beta\Omega} / u               \tag{3}
@@ -67,6 +68,8 @@ class Constants:
         G_c^2 and W_c^2, squared norms of the client side's gradient and weights.
     drift : (O,) array
         delta, relative bias of averaging client sides as seldom as the training does; zero when it does every round [1].
+    descent : float
+        Mean along the pilot of |grad F|^2 less eta beta sigma^2 sum omega^2: what its rounds had to lose. 0 if it is not known.
     """
 
     step: float
@@ -81,11 +84,12 @@ class Constants:
     gradient: NDArray
     weight: NDArray
     drift: ArrayLike = 0.0
+    descent: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("step", "rounds", "start"):
             check(name, getattr(self, name), "1", 0.0, np.inf, positive=True)
-        for name in ("smoothness", "sampling", "bias", "noise", "gradient", "weight", "drift"):
+        for name in ("smoothness", "sampling", "bias", "noise", "gradient", "weight", "drift", "descent"):
             check(name, getattr(self, name), "1", 0.0, np.inf)
 
     @property
@@ -93,9 +97,14 @@ class Constants:
         """u = 2 theta / (eta R_0): the mean squared gradient norm that R_0 rounds reach without noise."""
         return 2 * self.start / (self.step * self.rounds)
 
+    @property
+    def pace(self) -> float:
+        """The larger of u and the pilot's own ``descent``: what biases and noise are measured against in the relative form."""
+        return max(self.unit, self.descent)
+
     def sampling_share(self, weights: NDArray) -> float:
-        """r: sampling noise in units of u, for devices of data ``weights`` (K,) [1]."""
-        return float(self.step * np.sum(weights**2) * self.sampling / self.unit)
+        """r of the relative form: sampling noise in units of the pace, for devices of data ``weights`` (K,) [1]."""
+        return float(self.step * np.sum(weights**2) * self.sampling / self.pace)
 
 
 def relative_form(known: Constants, weights: NDArray) -> Form:
@@ -103,22 +112,23 @@ def relative_form(known: Constants, weights: NDArray) -> Form:
     w, share = weights[:, None], known.sampling_share(weights)
     grip = (1 + share) * w
     drift = np.broadcast_to(np.asarray(known.drift, float), known.bias.shape)
-    return Form(known.unit, known.rounds, share, _added_noise(known, w), grip * known.bias, grip * drift,
+    return Form(known.pace, known.rounds, share, _added_noise(known, w, known.pace), grip * known.bias, grip * drift,
                 PowerLaw(grip * known.scale, known.exponent), relative=True)
 
 
 def constants_form(known: Constants, weights: NDArray, interval: int = 1) -> Form:
     """Form (4), with client sides averaged every ``interval`` rounds."""
     check("interval", interval, "rounds", 1, np.inf)
-    w = weights[:, None]
-    drift = 12 * (known.smoothness * known.step * interval) ** 2 * known.gradient * w / known.unit
-    slope = 3 * w * (known.smoothness**2 * known.weight + known.gradient) / known.unit
-    return Form(known.unit, known.rounds, known.sampling_share(weights), _added_noise(known, w), np.zeros_like(drift),
+    w, unit = weights[:, None], known.unit
+    drift = 12 * (known.smoothness * known.step * interval) ** 2 * known.gradient * w / unit
+    slope = 3 * w * (known.smoothness**2 * known.weight + known.gradient) / unit
+    share = float(known.step * np.sum(weights**2) * known.sampling / unit)
+    return Form(unit, known.rounds, share, _added_noise(known, w, unit), np.zeros_like(drift),
                 drift if interval > 1 else np.zeros_like(drift), PowerLaw(slope), relative=False)
 
 
-def _added_noise(known: Constants, w: NDArray) -> NDArray:
-    return known.step * w**2 * known.noise / known.unit
+def _added_noise(known: Constants, w: NDArray, unit: float) -> NDArray:
+    return known.step * w**2 * known.noise / unit
 
 
 def relative(known: Constants, weights: NDArray) -> tuple[NDArray, PowerLaw]:

@@ -21,11 +21,13 @@ def constants(w: World, measured: Calibration) -> bound.Constants:
     way = [measured.compression_number(option.compression) for option in w.options]
     total = {name: np.array([sum(getattr(measured, name)[:each]) for each in w.cuts]) for name in ("gradient", "weight")}
     per_cut = {name: np.array(getattr(measured, name))[cut] for name in ("scale", "exponent")}
+    lr = w.scenario.training.lr
+    descent = measured.square - lr * float(np.sum(w.weights**2)) * measured.sampling_noise
     return bound.Constants(
-        step=w.scenario.training.lr, rounds=measured.rounds, start=measured.start, smoothness=measured.smoothness,
+        step=lr, rounds=measured.rounds, start=measured.start, smoothness=measured.smoothness,
         sampling=measured.sampling_noise, bias=np.array(measured.compression_bias)[cut, way],
         noise=np.array(measured.compression_noise)[cut, way],
-        drift=np.array(measured.drift)[cut, measured.interval_number(w.algorithm.interval)], **per_cut, **total)
+        drift=np.array(measured.drift)[cut, measured.interval_number(w.algorithm.interval)], descent=max(descent, 0.0), **per_cut, **total)
 
 
 def problem(w: World, measured: Calibration, gain: NDArray, download: float = 1.0, upload: float = 1.0) -> Deadline:

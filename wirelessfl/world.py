@@ -129,6 +129,7 @@ class World:
 
 
 CHECKPOINTS = 5      # of a pilot run, at which it is measured
+PARTS = 2            # of the samples, so that squares of gradients are not those of their sampling noise
 CAUSES = ("placement", "fading", "forecast", "speed", "partition", "weights", "batches", "compression", "estimates", "delivery")
 
 
@@ -175,7 +176,7 @@ def measure(w: World, weights: Params | None = None) -> Calibration:
         return calibrate(runs, net, w.shards, rounds=rounds, checkpoints=stops, cuts=tuple(dict.fromkeys(w.cuts.tolist())),
                          batch=s.training.batch, lr=s.training.lr, most_bias=s.decision.bias_max, seed=w.seeds["forecast"],
                          precision=s.training.precision, compressions=compressions(s, runs),
-                         intervals=tuple(dict.fromkeys((w.algorithm.interval, *intervals(s, runs)))))
+                         intervals=tuple(dict.fromkeys((s.training.interval, *intervals(s, runs)))), parts=PARTS)
 
 
 def all_at_once(w: World) -> None:
