@@ -178,7 +178,7 @@ def test_masks_are_drawn_anew_at_the_first_fetch_after_a_refresh_is_due(rng, int
     """Not only where a fetch and a multiple of the refresh fall together."""
     whole = LightFedSL(network(), plain(), interval, pruning=Pruning("random", refresh=refresh))
     states = run(whole, shards(rng, 9), plans(3, ratio=0.5), 12)
-    masks = [state.held[0].mask["1.1.weight"] if state.held[0] else state.trace.kept[0].mask["1.1.weight"] for state in states[1:]]
+    masks = [(state.held[0] or state.trace.kept[0]).mask["1.1.weight"] for state in states[1:]]
     new = [0] + [number for number in range(1, 12) if not torch.equal(masks[number], masks[number - 1])]
     assert new == drawn
 

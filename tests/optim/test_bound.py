@@ -44,7 +44,7 @@ def test_gradients_that_stay_larger_than_the_lemma_allows_are_what_losses_are_me
     assert_allclose(long.sampling_share(SHARES), share)
     assert_allclose(phi[1], [0.0, (1 + share) * 0.75 * (0.1 + 0.05) + 0.1 * 0.5625 * 4.0 / 4.0])
     assert_allclose(pruning.value(np.full((2, 2), 0.5))[0], (1 + share) * 0.25 * np.array([0.125, 0.4]))
-    assert_allclose(relative_form(known(descent=0.3), SHARES).costs[0], relative_form(known(), SHARES).costs[0])      # below u
+    assert_allclose(relative_form(known(descent=0.3), SHARES).costs[0], relative_form(known(), SHARES).costs[0])   # below u
     assert_allclose(constants_form(long, SHARES).costs[0], constants_form(known(), SHARES).costs[0])
 
 

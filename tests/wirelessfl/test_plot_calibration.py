@@ -20,10 +20,10 @@ def calibration(variants=VARIANTS, intervals=(1, 4), far=0.01):
               "drift": np.outer((0.1, 0.2), np.arange(len(intervals))), "energy": np.outer((1, 1, 0, 1), (0.01, 0.2, 0.6))}
     plain = {name: tuple(map(tuple, np.array(v, float).tolist())) for name, v in values.items()}
     errors = {name: tuple(tuple(far for _ in row) for row in v) for name, v in plain.items()}
-    errors |= {"sampling_noise": far, "dissimilarity": far}
+    errors |= {"sampling_noise": far, "square": far, "dissimilarity": far}
     each = (1.0,) * blocks
     return Calibration(cuts=cuts, ratios=ratios, scale=(0.7, 1.1), exponent=(2.0, 1.2), ratio_max=(0.9, 0.7),
-                       compressions=tuple(map(asdict, variants)), intervals=intervals, sampling_noise=1.0, dissimilarity=1.0,
+                       compressions=tuple(map(asdict, variants)), intervals=intervals, sampling_noise=1.0, square=1.0, dissimilarity=1.0,
                        smoothness=1.0, start=1.0, sampling=each, gradient=each, weight=each, rounds=9, errors=errors, **plain)
 
 
