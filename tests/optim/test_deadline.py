@@ -12,7 +12,6 @@ from optim.band import least_band
 from optim.costs import RoundCosts, latency
 from optim.deadline import residual, solve_kkt
 from optim.deadline_cvxpy import solve_cvxpy
-from optim.price import search
 from optim.problem import Deadline
 from optim.pruning_cost import PowerLaw
 

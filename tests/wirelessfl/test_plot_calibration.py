@@ -23,7 +23,8 @@ def calibration(variants=VARIANTS, intervals=(1, 4), far=0.01):
     errors |= {"sampling_noise": far, "square": far, "dissimilarity": far}
     each = (1.0,) * blocks
     return Calibration(cuts=cuts, ratios=ratios, scale=(0.7, 1.1), exponent=(2.0, 1.2), ratio_max=(0.9, 0.7),
-                       compressions=tuple(map(asdict, variants)), intervals=intervals, sampling_noise=1.0, square=1.0, dissimilarity=1.0,
+                       compressions=tuple(map(asdict, variants)), intervals=intervals,
+                       sampling_noise=1.0, square=1.0, dissimilarity=1.0,
                        smoothness=1.0, start=1.0, sampling=each, gradient=each, weight=each, rounds=9, errors=errors, **plain)
 
 
