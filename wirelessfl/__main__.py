@@ -24,7 +24,7 @@ from wirelessfl.closing import closing_table
 from wirelessfl.config import SettingsError, choose, load, to_toml
 from wirelessfl.decide import afresh
 from wirelessfl.experiment import check, resume, run
-from wirelessfl.folder import read_manifest
+from wirelessfl.folder import TIMING, read_manifest
 from wirelessfl.places import Outcome
 from wirelessfl.policy import POLICIES
 from wirelessfl.prepare import prepare
@@ -181,7 +181,7 @@ def _watched(s: Scenario, folder: Path, workers: int, start: Callable[..., pd.Da
             bar.update()
 
         summary = start(folder, workers=workers, watch=watch, found=found)
-    print(closing_table(summary, s))
+    print(closing_table(summary, pd.read_csv(folder / TIMING), s))
     print(f"\ntables and pictures: {folder}/")
     return 1 if summary["advice"].any() else 0
 

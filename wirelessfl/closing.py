@@ -8,8 +8,11 @@ from wirelessfl.record import SHARES
 from wirelessfl.settings import Scenario
 
 
-def closing_table(summary: pd.DataFrame, s: Scenario) -> str:
-    """Time and energy to the target, and final accuracy, per policy: mean and standard deviation over the seeds."""
+def closing_table(summary: pd.DataFrame, timing: pd.DataFrame, s: Scenario) -> str:
+    """Time and energy to the target, and final accuracy, per policy: mean and standard deviation over the seeds.
+
+    And what deciding took of this computer's time.
+    """
     rows, first = [], s.decision.policies[0]
     reference = summary[summary["policy"] == first].set_index("seed")["time_s"]
     for policy, runs in summary.groupby("policy", sort=False):
@@ -26,6 +29,9 @@ def closing_table(summary: pd.DataFrame, s: Scenario) -> str:
     blocks = f"\na round took {1e3 * summary['round_s'].median():.3g} ms in the median" + (
         f", and gains last for about {1e3 * lasts:.3g} ms (the coherence time); in the model they last for the round"
         if np.isfinite(lasts) else "")
+    walls = timing[["deciding_s", "training_s", "testing_s"]].sum()
+    blocks += (f"\non this computer a decision took {1e3 * walls['deciding_s'] / timing['rounds'].sum():.3g} ms, "
+               f"{100 * walls['deciding_s'] / walls.sum():.2g} % of the time of the rounds")
     early = summary[summary["advice"] != ""]
     lines = [f"{policy} seed {seed} ended early: {why}" for policy, seed, why in
              zip(early["policy"], early["seed"], early["advice"], strict=True)]

@@ -37,7 +37,7 @@ def test_the_relative_bound_is_added_up_by_hand():
 
 
 def test_gradients_that_stay_larger_than_the_lemma_allows_are_what_losses_are_measured_against():
-    """Ten times u: then noise weighs a tenth, and biases no more for the noise beside them; the literature's form knows only u."""
+    """Ten times u: then noise weighs a tenth, and biases hardly more for the noise beside them; the other form knows only u."""
     long = known(descent=4.0, drift=np.array([0.0, 0.05]))
     share = 0.1 * (0.0625 + 0.5625) * 2.0 / 4.0
     phi, pruning = bound.relative(long, SHARES)

@@ -121,7 +121,7 @@ def test_rows_without_an_answer_do_not_keep_the_others_waiting(rng):
 
 
 def test_a_whole_number_of_equal_devices_that_just_fits_need_not_fit():
-    """Twenty devices at a dear or a cheap option, of which the band holds two dear ones to the last bit; rounding may cost one."""
+    """Twenty devices at a dear or a cheap option; the band holds two dear ones to the last bit, and rounding may cost one."""
     none = np.zeros((20, 2))
     table = RoundCosts(none, none, none + np.array([2e6, 1e6]), none, none, none)
     same = Deadline(table, gain=np.full(20, 1e9), peak_power=0.1, band=1.0, deadline=1.0, pruning=PowerLaw(1.0),
