@@ -77,8 +77,8 @@ STUDIES = {
     "cifar-10": Study((
         "data.dataset=cifar-10", "data.train=4000", "data.test=1000", "data.standardise=true", "training.model=lenet",
         "decision.pilot_rounds=30", "cell.devices=20", "cell.radius_m=400", "cell.bandwidth_mhz=10", "cell.downlink_mhz=20",
-        "devices.slowest_gflops=0.1", "devices.fastest_gflops=10", "devices.server_gflops=200", "training.lr=0.05", "training.rounds=400",
-        "training.target_accuracy=0.3"), 5),
+        "devices.slowest_gflops=0.1", "devices.fastest_gflops=10", "devices.server_gflops=200", "training.lr=0.05",
+        "training.rounds=400", "training.target_accuracy=0.3"), 5),
 }
 SHORT = ("decision.pilot_rounds=10",)        # where decisions need nothing from the pilot but that nothing is lost
 ARMS = {

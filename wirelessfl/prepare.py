@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from channels.links import Gains
 from learning.calibration import Calibration
 from optim.problem import Deadline
 from wirelessfl import calibration_file
@@ -13,6 +14,7 @@ from wirelessfl.decider import Decider
 from wirelessfl.options import grouped, intervals
 from wirelessfl.policy import Policy
 from wirelessfl.pricing import priced
+from wirelessfl.standing import time_of_progress
 from wirelessfl.world import World
 
 FORECASTS = 32      # channels on which the worth of progress, and what is best for all, are found
@@ -21,6 +23,9 @@ FEW, SOME = 4, 8    # where there is more to choose from, so many channels tell 
 
 def prepare(policy: Policy, w: World, measured: Calibration) -> Decider:
     """Try all that a policy has to fix, on sampled channels, and keep what reaches the target first by the bound.
+
+    Of several intervals of averaging it is the one whose rounds take the least time for their progress, decisions standing from
+    one averaging to the next (``wirelessfl.standing``).
 
     Algorithms whose cut cannot change during a run (``build.ONE_CUT``) have one common split under every policy.
     """
@@ -35,15 +40,24 @@ def prepare(policy: Policy, w: World, measured: Calibration) -> Decider:
     if common and s.decision.fixed_split:
         groups = [group for group in groups if w.options[group[0]].cut == s.decision.fixed_split]
     every = intervals(s, w.algorithm) if policy.interval else (w.algorithm.interval,)
-    tries = [replace(plain, columns=group if len(group) < len(w.options) else None, interval=interval)
-             for interval in every for group in groups]
-    problems = {interval: _sampled(w.averaging(interval), measured) for interval in every}
-    if len(tries) > SOME:
-        rough = {interval: p.rows(slice(FEW)) for interval, p in problems.items()}
-        tries = sorted(tries, key=lambda each: each.forecast(rough[each.interval]))[:SOME]
-    forecasts = [each.forecast(problems[each.interval]) for each in tries]
+    columns = [group if len(group) < len(w.options) else None for group in groups]
+    found = [_best([replace(plain, columns=each, interval=interval) for each in columns],
+                   _sampled(w.averaging(interval), measured), max(SOME // len(every), 1)) for interval in every]
+    if len(found) == 1:
+        return found[0][1]
+    channels = _channels(w)
+    times = [(hopeless, time_of_progress(each, w.averaging(each.interval), measured, channels)) for hopeless, each in found]
+    return found[min(range(len(found)), key=lambda number: times[number])][1]
+
+
+def _best(tries: list[Decider], sampled: Deadline, some: int) -> tuple[float, Decider]:
+    """Of some ways to fix what is fixed, the one with the best forecast, and its share of channels without decision [1]."""
+    if len(tries) > some:
+        rough = sampled.rows(slice(FEW))
+        tries = sorted(tries, key=lambda each: each.forecast(rough))[:some]
+    forecasts = [each.forecast(sampled) for each in tries]
     best = min(range(len(tries)), key=lambda number: forecasts[number])
-    return replace(tries[best], worth=forecasts[best][1])
+    return forecasts[best][0], replace(tries[best], worth=forecasts[best][1])
 
 
 def renewed(decider: Decider, w: World, measured: Calibration) -> Decider:
@@ -53,5 +67,8 @@ def renewed(decider: Decider, w: World, measured: Calibration) -> Decider:
 
 def _sampled(w: World, measured: Calibration) -> Deadline:
     """The problem on sampled channels, with what an averaging costs spread over the rounds from one to the next."""
-    gains = w.air.forecast(w.rng("forecast"), FORECASTS, w.knowledge, w.scenario.decision.outage)
-    return priced(w, measured, gains, np.full((len(w.shards), 2), 1 / w.algorithm.interval))
+    return priced(w, measured, _channels(w), np.full((len(w.shards), 2), 1 / w.algorithm.interval))
+
+
+def _channels(w: World) -> Gains:
+    return w.air.forecast(w.rng("forecast"), FORECASTS, w.knowledge, w.scenario.decision.outage)

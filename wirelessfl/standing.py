@@ -1,0 +1,46 @@
+"""What a round takes where a decision stands for several: splits, ratios and compression as decided for the first channel, the
+others on channels of their own.
+
+Rounds between two averagings share a decision, and rare averagings save transfers at the price of decisions that are old.
+"""
+
+import math
+
+import numpy as np
+
+from channels.links import Gains
+from learning.calibration import Calibration
+from optim.fastest import least_deadline
+from optim.time_to_accuracy import time_to_accuracy
+from wirelessfl.decide import transfers
+from wirelessfl.decider import Decider
+from wirelessfl.pricing import priced
+from wirelessfl.world import World
+
+
+def time_of_progress(decider: Decider, w: World, measured: Calibration, gains: Gains) -> float:
+    """Mean time of a full round's progress [s] over all rounds from one decision to the next; ``inf`` where there is none.
+
+    Parameters
+    ----------
+    w : World
+        With client sides averaged at the decider's interval.
+    gains : Gains
+        Sampled channels (S, K) [1], independent of each other: as if links faded afresh in each round.
+
+    Notes
+    -----
+    Decided is on costs spread over the interval, and then paid what each round transfers, as in ``wirelessfl.decide``.
+    """
+    interval, devices = w.algorithm.interval, len(w.shards)
+    p = decider.allowed(priced(w, measured, gains, np.full((devices, 2), 1 / interval)))
+    shares = decider.shares(p)
+    found = time_to_accuracy(p, decider.worth, exponent=decider.exponent, shares=shares)
+    rounds, time = math.lcm(interval, w.scenario.decision.every), np.zeros(len(gains.up))
+    for number in range(rounds):
+        now = Gains(*(np.roll(each, -number, axis=0) for each in gains))
+        often = transfers(w.algorithm, number, np.full(devices, number % interval > 0))
+        time += least_deadline(decider.allowed(priced(w, measured, now, often)).pinned(found.option, found.ratio), shares)
+    gained = rounds * np.clip(1 - found.objective, 0.0, 1.0) ** decider.exponent
+    usable = np.isfinite(time) & (found.objective < 1)
+    return float(time[usable].sum() / gained[usable].sum()) if usable.any() else float("inf")
