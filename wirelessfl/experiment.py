@@ -141,7 +141,11 @@ def _measured(scenario: Scenario, found: Dataset, folder: Path) -> Calibration:
     if not path.exists():
         write_json(path, dataclasses.asdict(calibrated(first)))
     partition_picture(found.y_train.numpy(), first.parts, folder / "partition.png")
-    return Calibration.of(json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return Calibration.of(json.loads(path.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"{path} is no calibration of this version ({type(error).__name__}): delete it, and it is measured "
+                            "again") from None
 
 
 def _summary(scenario: Scenario, folder: Path, records: list[list[Record]]) -> pd.DataFrame:

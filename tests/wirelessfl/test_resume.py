@@ -51,6 +51,17 @@ def untouched(tmp_path_factory, scenario):
     return {name: (folder / name).read_bytes() for name in TABLES}
 
 
+def test_a_calibration_of_another_version_is_told_before_a_run_goes_on(tmp_path, scenario):
+    with pytest.raises(Stopped):
+        wfl.run(scenario, tmp_path, watch=stop_at("joint", 0, 1))
+    older = json.loads((tmp_path / "calibration.json").read_text())
+    del older["drift"]
+    for text in (json.dumps(older), "{"):
+        (tmp_path / "calibration.json").write_text(text)
+        with pytest.raises(ValueError, match=r"calibration\.json is no calibration of this version .* delete it"):
+            wfl.resume(tmp_path)
+
+
 @pytest.mark.parametrize(("stop", "every", "first"), [
     (("joint", 0, 0), 3, 0), (("joint", 0, 5), 3, 6), (("equal", 0, 7), 2, 6), (("equal", 1, 3), 1, 4)])
 def test_a_run_that_was_stopped_and_goes_on_has_the_same_tables(tmp_path, scenario, untouched, stop, every, first):
