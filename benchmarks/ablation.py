@@ -25,7 +25,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from benchmarks.ablation_report import REFERENCE, report
+from benchmarks.ablation_report import report
 from learning.calibration import Calibration
 from wirelessfl import calibration_file
 from wirelessfl.config import load
@@ -80,6 +80,7 @@ STUDIES = {
         "devices.slowest_gflops=0.1", "devices.fastest_gflops=10", "devices.server_gflops=200", "training.lr=0.05",
         "training.rounds=400", "training.target_accuracy=0.3"), 5),
 }
+SAGE = ("training.algorithm=fsl-sage", "training.local_steps=5", "training.auxiliary=linear", "training.align_steps=25")
 SHORT = ("decision.pilot_rounds=10",)        # where decisions need nothing from the pilot but that nothing is lost
 ARMS = {
     "joint": Arm("joint"),
@@ -98,8 +99,8 @@ ARMS = {
     "lightweight FedSL": Arm("light-fixed", (), ("training.update_bits=8", "training.dropout=0.25")),
     "EPSL": Arm("epsl-descent", (), ("training.algorithm=epsl", *SHORT)),
     "personalisation": Arm("prune-kkt", (), ("training.algorithm=personalised",), personal=True),
-    "FSL-SAGE": Arm("equal", (), ("training.algorithm=fsl-sage", "training.local_steps=5", "training.auxiliary=linear",
-                                  "training.align_steps=25", *SHORT)),
+    "FSL-SAGE": Arm("equal", (), (*SAGE, *SHORT)),
+    "FSL-SAGE, joint band": Arm("joint", (), (*SAGE, *SHORT)),
 }
 Cell = tuple[str, str, int]      # study, arm, seed
 
@@ -121,7 +122,7 @@ def main() -> None:
     for study in options.studies:
         declare(study)
         cells = (cell for cell in missing(study, options.seeds) if time.time() < until)
-        jobs = (joblib.delayed(run)(cell, calibration(cell[0], cell[1] if ARMS[cell[1]].own else REFERENCE)) for cell in cells)
+        jobs = (joblib.delayed(run)(cell, calibration(cell[0], first(cell[1]))) for cell in cells)
         pool = joblib.Parallel(n_jobs=options.workers, return_as="generator_unordered", pre_dispatch=options.workers)
         for cell, row in pool(jobs):
             keep(cell, row)
@@ -136,10 +137,15 @@ def scenario(study: str, arm: str) -> Scenario:
     return load(None, [f"name={study}", *COMMON, *STUDIES[study].settings, *levers, *chosen.own])
 
 
+def first(arm: str) -> str:
+    """The first arm that trains as this one does."""
+    return next(name for name, other in ARMS.items() if other.own == ARMS[arm].own)
+
+
 @cache
-def calibration(study: str, first: str) -> Calibration:
-    """What decisions rest on: measured for the ``first`` arm of an algorithm, and shared by the others."""
-    return calibration_file.make(scenario(study, first), CALIBRATIONS / f"{study}-{first.replace(' ', '-')}.json").measured
+def calibration(study: str, arm: str) -> Calibration:
+    """What decisions rest on, measured with the levers of an arm."""
+    return calibration_file.make(scenario(study, arm), CALIBRATIONS / f"{study}-{arm.replace(' ', '-')}.json").measured
 
 
 def declare(study: str) -> None:
