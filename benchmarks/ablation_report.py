@@ -11,8 +11,9 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 REFERENCE, NEAR = "joint", 1.05
-HEADER = ("arm", "reached", "time / joint's", "time [s]", "energy [J]", "energy / joint's", "rounds",
+HEADER = ("arm", "reached", "time / joint's", "time [s]", "energy [J]", "energy / joint's", "rounds", "mean round / joint's",
           "own classes: time / joint's", "first", "within 5 % of the first")
+COLUMNS = ("ratio_time", "time_s", "energy_j", "ratio_energy", "rounds", "ratio_round", "ratio_own_time")
 OURS, THEIRS = "#0072B2", "#D55E00"
 SCHEMES = ("lightweight FedSL", "EPSL", "personalisation", "FSL-SAGE")
 
@@ -44,8 +45,8 @@ def compared(cells: pd.DataFrame, personal: Sequence[str]) -> pd.DataFrame:
     """The cells with times and energies over joint's on the same seed; personal arms are measured by their own target.
 
     ``ratio_time``, ``ratio_energy`` and ``ratio_own_time`` (all arms by the target on own classes) are infinite where the target
-    was not reached, and NaN where joint has no such number; ``rank`` is the time over the least of the seed, among arms with the
-    common target.
+    was not reached, and NaN where joint has no such number; ``ratio_round`` is of the mean time of a round; ``rank`` is the time
+    over the least of the seed, among arms with the common target.
     """
     apart, joint = cells["arm"].isin(personal), cells[cells["arm"] == REFERENCE].set_index("seed").replace(np.inf, np.nan)
 
@@ -55,7 +56,7 @@ def compared(cells: pd.DataFrame, personal: Sequence[str]) -> pd.DataFrame:
     own = {name: cells[name].where(~apart, cells[f"own_{name}"]) for name in ("time_s", "energy_j", "rounds")}
     ratios = {f"ratio_{name[:-2]}": ratio(name).where(~apart, ratio(f"own_{name}")) for name in ("time_s", "energy_j")}
     common = cells["time_s"].where(~apart)
-    return cells.assign(personal=apart, ratio_own_time=ratio("own_time_s"), **own, **ratios,
+    return cells.assign(personal=apart, ratio_own_time=ratio("own_time_s"), ratio_round=ratio("round_s"), **own, **ratios,
                         rank=common / common.groupby(cells["seed"]).transform("min"))
 
 
@@ -63,15 +64,14 @@ def table(cells: pd.DataFrame, arms: Sequence[str]) -> list[str]:
     """Lines of one study's table; ranks count where a seed has all arms."""
     sizes = cells.groupby("seed")["arm"].nunique()
     whole = set(sizes[sizes == len(arms)].index)
-    lines = [f"Mean ± standard error over the seeds that reached the target; ranks over the {len(whole)} seeds that all arms "
-             f"have.\n\n| {' | '.join(HEADER)} |", "|" + "---|" * len(HEADER)]
+    lines = [f"Mean ± standard error over the seeds that reached the target; ranks over the seeds that all "
+             f"arms have ({len(whole)}).\n\n| {' | '.join(HEADER)} |", "|" + "---|" * len(HEADER)]
     for arm in arms:
         mine = cells[cells["arm"] == arm]
         rank = mine[mine["seed"].isin(whole)]["rank"]
         ranks = ["-", "-"] if mine["personal"].any() else [str(int((rank <= limit).sum())) for limit in (1.0, NEAR)]
         lines.append(" | ".join([f"| {arm}", f"{int(np.isfinite(mine['time_s']).sum())}/{len(mine)}", *(
-            spread(mine[name]) for name in ("ratio_time", "time_s", "energy_j", "ratio_energy", "rounds", "ratio_own_time")),
-            *ranks]) + " |")
+            spread(mine[name]) for name in COLUMNS), *ranks]) + " |")
     return lines
 
 

@@ -10,7 +10,7 @@ from benchmarks.ablation_report import REFERENCE, compared, report, spread, tabl
 
 def cell(arm: str, seed: int, time: float, own: float = 5.0) -> dict:
     return {"arm": arm, "seed": seed, "time_s": time, "energy_j": 2 * time, "rounds": 10 * time, "own_time_s": own,
-            "own_energy_j": 2 * own, "own_rounds": 10 * own}
+            "own_energy_j": 2 * own, "own_rounds": 10 * own, "round_s": 0.1}
 
 
 @pytest.fixture
