@@ -81,7 +81,7 @@ def models(w: World, pull: Pull) -> Iterator[tuple[Params, float]]:
 
 
 def measured(w: World, pulls: Sequence[Pull], rounds: int, samples: int = 64) -> Calibration:
-    """A calibration that knows all ``pulls``, along a pilot of so many rounds."""
+    """A calibration that knows all ``pulls``, along a pilot of so many rounds; it measures every variant at every cut."""
     t, ways = w.scenario.training, list(dict.fromkeys(pull.compression for pull in pulls))
     with one_thread():
         return calibrate(w.algorithm, w.net, w.shards, rounds=rounds, cuts=sorted({pull.cut for pull in pulls}), batch=t.batch,

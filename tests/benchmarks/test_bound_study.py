@@ -60,9 +60,9 @@ def test_the_averaged_model_moves_between_averagings_and_the_one_that_serves_doe
 
 def test_a_goal_is_reached_when_the_mean_of_the_last_tests_is():
     study = replace(STUDY, every=2, accuracies=(0.5,), losses=(1.0,))
-    scores = [(accuracy, 3.0) for accuracy in (0.0, 0.9, 0.4, 0.4, 0.4, 0.4)]      # means of five: 0.42, then 0.5
+    scores = [(accuracy, 3.0) for accuracy in (0.0, 0.9, 0.4, 0.4, 0.4, 0.4)]      # means of 5: .42, .5
     assert goals(study, scores) == {"accuracy 0.5": 12, "loss 1.0": math.inf}
-    assert goals(study, ())["accuracy 0.5"] == goals(study, scores[:4])["accuracy 0.5"] == math.inf                    # fewer than five tests are no mean
+    assert goals(study, ())["accuracy 0.5"] == goals(study, scores[:4])["accuracy 0.5"] == math.inf    # too few tests
 
 
 def test_a_run_ends_with_its_last_goal_or_when_it_is_given_up(task):
@@ -116,7 +116,7 @@ def table(slower, phi):
     rows += [{"lever": "pruning", "slower": s, "relative": p} for s, p in zip(slower, phi, strict=True)]
     made = pd.DataFrame(rows)
     return made.assign(cut=1, ratio=np.arange(len(made)) / 10, update_bits=32, smashed_bits=32, dropout=0.0, interval=1, seed=0,
-                       constants=made["relative"], **{"accuracy 0.9": 10 * made["slower"]})
+                       constants=made["relative"], rounds=50, **{"accuracy 0.9": 10 * made["slower"]})
 
 
 def test_a_forecast_that_is_right_has_rank_one_and_no_error_and_its_exponent_is_found():
@@ -131,5 +131,7 @@ def test_a_forecast_that_is_right_has_rank_one_and_no_error_and_its_exponent_is_
 def test_a_run_that_never_arrives_ranks_last_and_has_no_error():
     some = bound_report.slowed(table([1.2, np.inf, 1.5], [0.1, 0.9, 1.4]), "accuracy 0.9")
     found = bound_report.compared(some, "relative", 1.0)
-    assert (found["never"], found["finite"], found["too_bold"], found["too_cautious"]) == (1, 1, 1, 1)
+    assert (found["never"], found["finite"], found["too_bold"], found["too_cautious"]) == (1, 1, 0, 1)   # 100 of 50 rounds
+    sooner = bound_report.slowed(table([np.inf], [0.75]), "accuracy 0.9")
+    assert bound_report.compared(sooner, "relative", 1.0)["too_bold"] == 1                              # 40 of 50
     assert_allclose(found["by_run"], 0.5)                                          # ranks 1, 3, 2 beside 1, 2, 3
