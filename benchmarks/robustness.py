@@ -1,8 +1,8 @@
 r"""How wrong may the constants be, and how seldom the decisions? ``python -m benchmarks.robustness``.
 
 *forecast*: decided with wrong constants, judged with those that were measured: by how many seconds a full round's progress takes,
-E[T] / E[(1 - Phi)^gamma], over channels that nobody decided on, in several worlds. kappa is capped at one where a decision prunes
-beyond the range of its law.
+E[T] / E[(1 - Phi)^gamma], over channels that nobody prepared for, in ``WORLDS`` worlds. kappa is capped at one where a decision
+prunes beyond the range of its law.
 
 *training*: the same cases, trained on digits to the target; other policies decide with the right constants.
 
@@ -28,7 +28,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import wirelessfl as wfl
-from benchmarks.robustness_report import report
+from benchmarks.robustness_report import OTHERS, report
 from benchmarks.robustness_wrong import CASES
 from learning.calibration import Calibration
 from optim.allocation import Allocation
@@ -46,7 +46,6 @@ LEVERS = ("decision.smashed_bits=[4, 8, 32]", "decision.dropouts=[0, 0.5]", "dec
 AVERAGED = ("training.evaluate_every=4", "training.smoothing=12")                # accuracy is read at averagings
 TRAINED = (*LEVERS, *AVERAGED, "training.rounds=300")
 CELLS = {"4 MHz": (), "1 MHz": ("cell.bandwidth_mhz=1",)}
-OTHERS = ("equal", "fixed-split", "no-pruning")
 TELLING = ("right", "everything / 3", "everything x 3", "cuts reversed")
 STANDING = ("decision.every=4",)                 # plans of the trainings stand for as long, whatever the interval
 WORLDS, CHANNELS = 1, 48
