@@ -156,11 +156,11 @@ class DecisionSettings(Section):
         ("joint", "equal-band", "fixed-split", "no-pruning", "equal"), "what to compare; the first is compared with the others",
         min_length=1)
     when: Literal["every-round", "once"] = _key("every-round", "decide on each round's channel, or once on the mean channel")
-    every: int = _key(1, "rounds for which splits, pruning and compression stand; band and power follow each round's channel. "
-                         "A multiple of the interval at which client sides are averaged", ge=1)
+    every: int = _key(1, "rounds for which splits, pruning and compression stand, or the next multiple of the interval of "
+                         "averaging; band and power follow each round's channel", ge=1)
     splits: tuple[int, ...] = _key((), "blocks that a device may run, one of these; empty for all cuts of the model")
-    update_bits: tuple[int, ...] = _key((), "light-fedsl: bits of an update's entry that a device may choose from, as "
-                                            "training.update_bits; empty for that one [bit]")
+    update_bits: tuple[int, ...] = _key((), "light-fedsl, fedavg, personalised: bits of an update's entry that a device "
+                                            "may choose from, as training.update_bits; empty for that one [bit]")
     smashed_bits: tuple[int, ...] = _key((), "light-fedsl: the same for the smashed data [bit]")
     dropouts: tuple[float, ...] = _key((), "light-fedsl: shares of the smashed data not to send that a device may choose from; "
                                            "empty for training.dropout [1]")
