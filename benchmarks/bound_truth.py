@@ -2,8 +2,8 @@
 
 Along real runs of lightweight FedSL with a lever pulled, the squared norm of the gradient over all training data at the averaged
 model, every few rounds; beside the mean of it what both forms of the bound say, with constants from a calibration of the same
-length at the same learning rate, on all training data. A cell (case, seed, lever) that is in docs/bound/truth.csv is not run
-again.
+length at the same learning rate, on all training data. A case and seed that is in docs/bound/truth.csv is not run again;
+docs/bound/truth.md is the table.
 
 Data sets other than digits are looked for in the folder that WIRELESSFL_DATA names.
 """
@@ -29,6 +29,7 @@ from wirelessfl.world import World, world
 FOLDER = Path(__file__).parents[1] / "docs" / "bound"
 PULLS = (Pull("none"), Pull("pruning 0.5", ratio=0.5), Pull("8 bit, dropout 0.25", update_bits=8, dropout=0.25),
          Pull("interval 4", interval=4))
+HEADER = ("case", "lever", "ηβ", "measured", "relative", "constants", "measured / relative", "measured / constants")
 ALL = 10**6              # samples of a device on which gradients are measured: all
 
 
@@ -71,7 +72,21 @@ def main() -> None:
                 pd.DataFrame([{"case": name, "seed": seed} | row for row in rows]).to_csv(
                     path, mode="a", header=not path.exists(), index=False)
     if path.exists():
-        print(pd.read_csv(path).to_string())
+        lines = "\n".join(table(pd.read_csv(path))) + "\n"
+        (FOLDER / "truth.md").write_text(lines, encoding="utf-8")
+        print(lines)
+
+
+def table(rows: pd.DataFrame) -> list[str]:
+    """Lines: a row a case and lever, its seeds one after another."""
+    lines = [f"| {' | '.join(HEADER)} |", "|" + "---|" * len(HEADER)]
+    rows = rows.sort_values("case", key=lambda names: names.map(list(CASES).index), kind="stable")
+    for (case, lever), some in rows.groupby(["case", "lever"], sort=False):
+        cells = [some[name] for name in ("lr_beta", "measured", "relative", "constants")]
+        cells += [some["measured"] / some[name] for name in ("relative", "constants")]
+        words = [", ".join(f"{value:.2g}" for value in cell) for cell in cells]
+        lines.append(f"| {case} | {lever} | {' | '.join(words)} |")
+    return lines
 
 
 def done(path: Path) -> set[tuple[str, int]]:
