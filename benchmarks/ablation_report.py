@@ -100,7 +100,7 @@ def picture(cells: pd.DataFrame, arms: Sequence[str], study: str, path: Path) ->
                 where.text(1.0, row, " target not reached", va="center", fontsize=8, color="grey")
         where.axvline(1.0, color="black", lw=0.8)
         where.set(xscale="log", xlabel=f"{title}, over joint's [1]")
-        where.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+        where.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 1.5, 2, 3, 5)))
         where.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
         where.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
         where.grid(alpha=0.3)
