@@ -1,8 +1,8 @@
 """Branching on the one device that stands between two options: what is left of the duality gap, with few devices.
 
-At the best price at most one device, generically, is torn between two options, and the whole gap is its doing. Give it one option
-after the other: the least of the children's dual values is a better lower bound, and their answers are better candidates.
-Repeated best-first, this is branch and bound, and mostly over after one or two branchings.
+At the best price at most one device, generically, is torn between two options, and the whole gap is its doing. Give it the one,
+the other, or leave it the rest: the least of the three children's dual values is a better lower bound, and their answers are better
+candidates. Repeated best-first, this is branch and bound, and mostly over after one or two branchings.
 """
 
 import heapq
@@ -50,8 +50,11 @@ def branch(problem: Deadline, found: Search, best: Search, *, target: float, mos
             break
         heapq.heappop(nodes)
         device, options = int(torn[0]), xp.arange(problem.shape[-1])
-        for option in xp.nonzero(allowed[device])[0]:
-            child = xp.where((xp.arange(problem.shape[-2]) == device)[:, None], (options == option)[None, :], allowed)
+        first, second = options == node.option[device], options == node.option_below[device]
+        for part in (first, second, allowed[device] & ~first & ~second):
+            if not bool(xp.any(part)):
+                continue
+            child = xp.where((xp.arange(problem.shape[-2]) == device)[:, None], part[None, :], allowed)
             restricted = problem.only(child)
             its = search(restricted, node.price, rtol)
             if float(its.dual) > -float("inf"):
