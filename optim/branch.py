@@ -1,8 +1,8 @@
 """Branching on the one device that stands between two options: what is left of the duality gap, with few devices.
 
 At the best price at most one device, generically, is torn between two options, and the whole gap is its doing. Give it the one,
-the other, or leave it the rest: the least of the three children's dual values is a better lower bound, and their answers are better
-candidates. Repeated best-first, this is branch and bound, and mostly over after one or two branchings.
+the other, or leave it the rest: the least of the three children's dual values is a better lower bound, and their answers are
+better candidates. Repeated best-first, this is branch and bound, and mostly over after one or two branchings.
 """
 
 import heapq
