@@ -33,10 +33,14 @@ RATIOS = (0.1, 0.25, 0.5, 0.7, 0.9)
 DIVERGED = "the pilot run diverged: its loss went to {}; lower training.lr (now {:g})"
 
 
+class GradientLost(ValueError):
+    """The gradient cannot be told from the sampling noise of the samples that it is measured on."""
+
+
 def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard], *, rounds: int, cuts: Sequence[int],
               batch: int, lr: float, most_bias: float = 0.75, checkpoints: int = 5, samples: int = 64,
               seed: int = 0, precision: str = "float32", compressions: Sequence[Compression] = (),
-              intervals: Sequence[int] = (1,), parts: int = 1) -> Calibration:
+              intervals: Sequence[int] = (1,), parts: int = 1, clear: float = 0.0) -> Calibration:
     """Run a pilot of ``rounds`` rounds without pruning or compression, and measure at ``checkpoints`` of it.
 
     Parameters
@@ -58,11 +62,15 @@ def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard],
     parts : int
         Parts that the samples are split into. Squares of gradients that are measured on a few samples are too large by their
         sampling noise, and of a large network that may be all that there is: products of different parts are not.
+    clear : float
+        With several parts, the share of the samples' squared gradient that must be more than noise [1].
 
     Raises
     ------
     ValueError
-        Where the pilot diverged, or the gradient is lost in the noise of the parts.
+        Where the pilot diverged.
+    GradientLost
+        Where the gradient is lost in the noise of the parts.
     """
     if parts < 1:
         raise ValueError(f"parts must be 1 or more [1], got {parts}")
@@ -93,8 +101,8 @@ def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard],
     first, last = seen[0].loss, seen[-1].loss
     if not all(np.isfinite(s.loss + s.square) for s in seen) or last > 2 * first + 1:
         raise ValueError(DIVERGED.format(f"{last:.3g} from {first:.3g}", lr))
-    if sum(s.square for s in seen) <= 0 and parts > 1:
-        raise ValueError(f"the gradient is lost in the sampling noise of {samples} samples a device in {parts} parts: take more")
+    if sum(s.square for s in seen) <= clear * sum(s.sampled for s in seen) and parts > 1:
+        raise GradientLost(f"the gradient is lost in the noise of {samples} samples a device in {parts} parts: take more samples")
     return _summary(seen, wanted, waits, most_bias, rounds)
 
 

@@ -63,6 +63,8 @@ class Snapshot:
         Of each round since the checkpoint, as ``drift.drift``.
     square, squares : float
         |grad F|^2, and sum omega_k |grad F_k|^2.
+    sampled : float
+        |grad F|^2 as the samples have it, their noise and all.
     smoothness : float
     sampling, gradient, weight : (L,)
     pruned : (L, J)
@@ -75,6 +77,7 @@ class Snapshot:
     drift: NDArray
     square: float
     squares: float
+    sampled: float
     smoothness: float
     sampling: NDArray
     gradient: NDArray
@@ -109,7 +112,8 @@ def snapshot(probe: Probe, wanted: Wanted, batches: torch.Generator, rng: Callab
         loss=loss, bias=np.array([[_missed(some, mask(cut, ratio), slopes) for ratio in wanted.ratios] for cut in wanted.cuts]),
         distortion=Distortion(probe, wanted.batch, wanted.shared, rng).measure(wanted.cuts, wanted.compressions),
         drift=np.array([_drift(probe, min(cut, wanted.shared), wanted, square) for cut in wanted.cuts]),
-        square=square, squares=squares, smoothness=float(np.sqrt(params.squared_norm(bend)) / step),
+        square=square, squares=squares, sampled=params.squared_norm(whole),
+        smoothness=float(np.sqrt(params.squared_norm(bend)) / step),
         sampling=sampling, gradient=sampling + own, weight=probe.by_block(trained),
         pruned=np.array([_left_out(probe, mask(len(probe.net), ratio), trained) for ratio in wanted.ratios]).T)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from learning import average
+from learning.calibrate import GradientLost
 from learning.calibration import Calibration
 from learning.params import Params
 from wirelessfl import calibration_file, prepare
@@ -35,8 +36,14 @@ def due(w: World, number: int) -> bool:
 
 
 def renewed(w: World, known: Known, models: Sequence[Params]) -> Known:
-    """The same with the relative biases of the ``models`` that serve now (their mean); what the pilot gave otherwise stays."""
+    """The same with the relative biases of the ``models`` that serve now (their mean); what the pilot gave otherwise stays.
+
+    So do the biases late in a training, where too little is left of the gradient to measure anything relative to it.
+    """
     each = dict(enumerate(models))
-    here = measure(w, average.mean(each, dict.fromkeys(each, 1.0)))
+    try:
+        here = measure(w, average.mean(each, dict.fromkeys(each, 1.0)))
+    except GradientLost:
+        return known
     measured = replace(known.measured, **{name: getattr(here, name) for name in MOMENTARY})
     return Known(measured, prepare.renewed(known.decider, w, measured))

@@ -175,7 +175,7 @@ class DecisionSettings(Section):
                                 "calibration (`wirelessfl calibrate --exponent`) [1]", ge=0)
     calibration: str = _key("", "file with the bound's constants, by `wirelessfl calibrate`; empty to measure them at the start")
     recalibrate: int = _key(0, "rounds after which the bias of pruning and compression is measured anew, on the model as it then "
-                               "is; 0 for never. Its time and energy are not counted", ge=0)
+                               "is, while its gradient is not lost in noise; 0 for never. It costs no time and energy", ge=0)
     pilot_rounds: int = _key(60, "length of the pilot run that measures the bound's constants", ge=2)
     deadline_ms: float = _key(0.0, "deadline of a round, 0 to choose the best one [ms]", ge=0)
     outage: float = _key(0.0, "probability with which a link may be worse than it is taken for; 0 takes estimates for "

@@ -130,6 +130,7 @@ class World:
 
 CHECKPOINTS = 5      # of a pilot run, at which it is measured
 PARTS = 2            # of the samples, so that squares of gradients are not those of their sampling noise
+CLEAR = 0.5          # share of the gradient's square that is more than noise, where one model is measured alone
 CAUSES = ("placement", "fading", "forecast", "speed", "partition", "weights", "batches", "compression", "estimates", "delivery")
 
 
@@ -164,19 +165,22 @@ def _on(where: torch.device, found: Dataset) -> Dataset:
 
 
 def measure(w: World, weights: Params | None = None) -> Calibration:
-    """Measure the bound's constants, along a pilot run; or only those of the moment, on a model of these ``weights``."""
+    """Measure the bound's constants, along a pilot run; or only those of the moment, on a model of these ``weights``.
+
+    ``learning.calibrate.GradientLost`` is raised where too little of the gradient is more than sampling noise.
+    """
     s, net = w.scenario, w.net
     all_at_once(w)
     if weights is not None:
         net = copy.deepcopy(net)
         net.load_state_dict(weights, strict=False)
     runs: Any = replace(w.algorithm, net=net)                                          # type: ignore[type-var]
-    rounds, stops = (s.decision.pilot_rounds, CHECKPOINTS) if weights is None else (1, 1)
+    rounds, stops, clear = (s.decision.pilot_rounds, CHECKPOINTS, 0.0) if weights is None else (1, 1, CLEAR)
     with one_thread():
         return calibrate(runs, net, w.shards, rounds=rounds, checkpoints=stops, cuts=tuple(dict.fromkeys(w.cuts.tolist())),
                          batch=s.training.batch, lr=s.training.lr, most_bias=s.decision.bias_max, seed=w.seeds["forecast"],
                          precision=s.training.precision, compressions=compressions(s, runs),
-                         intervals=tuple(dict.fromkeys((s.training.interval, *intervals(s, runs)))), parts=PARTS)
+                         intervals=tuple(dict.fromkeys((s.training.interval, *intervals(s, runs)))), parts=PARTS, clear=clear)
 
 
 def all_at_once(w: World) -> None:

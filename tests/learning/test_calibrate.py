@@ -15,7 +15,7 @@ from learning.algorithms.fed_avg import FedAvg
 from learning.algorithms.light_fed_sl import LightFedSL
 from learning.algorithms.psl import PSL
 from learning.algorithms.split_fed_v1 import SplitFedV1
-from learning.calibrate import RATIOS, calibrate
+from learning.calibrate import RATIOS, GradientLost, calibrate
 from learning.crossing import PLAIN, Compression
 
 LR, CUTS = 0.2, (1, 2)
@@ -211,5 +211,14 @@ def test_a_gradient_that_is_lost_in_noise_gets_a_sentence(rng):
     """Two samples a device that pull in opposite directions."""
     net, one = network(), shard(rng, 1)
     opposed = Shard(one.x.repeat(2, 1, 1, 1), torch.tensor([0, 1]))
-    with pytest.raises(ValueError, match="the gradient is lost in the sampling noise of 64 samples a device in 2 parts"):
+    with pytest.raises(ValueError, match="the gradient is lost in the noise of 64 samples a device in 2 parts"):
         measured(net, [opposed], parts=2)
+
+
+def test_how_much_of_the_gradient_must_be_more_than_noise_is_an_argument(rng):
+    """Of a sample that comes ten times all of it is; of different samples less."""
+    net, (one, *_), different = network(), shards(rng, 1), shards(rng, 10)
+    measured(net, [Shard(one.x.repeat(10, 1, 1, 1), one.y.repeat(10))], parts=2, clear=0.999)
+    measured(net, different, parts=2)
+    with pytest.raises(GradientLost, match="the gradient is lost in the noise"):
+        measured(net, different, parts=2, clear=0.999)

@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import wirelessfl as wfl
+from learning.calibrate import GradientLost
 from wirelessfl import calibration_file, known
 from wirelessfl.__main__ import main
 from wirelessfl.config import SettingsError
@@ -124,6 +125,17 @@ def test_until_it_is_measured_anew_nothing_is_changed_and_its_time_and_energy_ar
 def test_measuring_anew_never_changes_what_stands(measured):
     records = played(scenario(*LEVERS, "decision.recalibrate=2", "decision.every=8"), measured)
     assert all(plans(record) == plans(records[0]) for record in records)
+
+
+def test_where_the_gradient_is_lost_in_noise_what_was_known_stays(measured):
+    """Models that have learnt their few samples by heart: products of the parts' gradients come out on either side of zero."""
+    run = prepared(scenario("data.partition=iid", "training.lr=0.5", "training.rounds=101", "training.evaluate_every=101",
+                            "decision.recalibrate=50"), "joint", 0, measured)
+    *_, (before, _), (after, _) = rounds(run)
+    (model,) = run.world.algorithm.models(before.state)
+    with pytest.raises(GradientLost, match="lost in the noise of 64 samples"):
+        wfl.measure(run.world, model)
+    assert after.known == before.known
 
 
 # decision.intervals
