@@ -60,7 +60,11 @@ def time_to_accuracy(problem: Deadline, worth: float | None = None, *, exponent:
         Where every deadline loses all progress the status is PROGRESS, and the numbers are those of the shortest.
     """
     goal = Goal(worth, exponent)
-    answer = _joint(problem, goal, start) if shares is None else _in_shares(problem, goal, shares)
+    return telling_progress(_joint(problem, goal, start) if shares is None else _in_shares(problem, goal, shares))
+
+
+def telling_progress(answer: Allocation) -> Allocation:
+    """The same with the status PROGRESS where a decision loses all progress."""
     lost = (answer.objective >= 1) & (answer.objective < np.inf)
     if not bool(lost.any()):
         return answer
@@ -99,6 +103,7 @@ def _least_ratio(time: NDArray, gained: NDArray) -> tuple[float, NDArray]:
         if abs(mu - before) <= 1e-9 * mu:
             break
     return mu, best
+
 
 def _in_shares(problem: Deadline, goal: Goal, shares: Any) -> Allocation:
     """The best deadline where each device has its share of the band (..., K)."""

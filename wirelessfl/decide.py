@@ -134,8 +134,7 @@ def decide(w: World, measured: Calibration, decider: Decider, scene: Scene, befo
     again = scene.number % math.lcm(interval, w.scenario.decision.every) == 0 and not once
     if before is None or not before.chosen.any() or again:
         basis, own = Gains(w.air.mean_gain, w.air.mean_gain) if once else scene.seen, interval == 1 and not once
-        times = 1.0 if decider.deadline else 1 / interval
-        chosen, standing, p = afresh(w, measured, decider, basis, times, scene.battery * times, *last)
+        chosen, standing, p = afresh(w, measured, decider, basis, decider.often, scene.battery * decider.often, *last)
         if own or not standing.status.feasible:
             return _closed(Decision(chosen, standing, p, chosen, standing, w.options), decider, scene, before, everyone)
     else:

@@ -16,7 +16,7 @@ from optim.deadline import solve_kkt
 from optim.fastest import LONGEST, least_deadline
 from optim.problem import Deadline
 from optim.shares import equal_shares, solve_shares
-from optim.time_to_accuracy import time_to_accuracy, worth_of_progress
+from optim.time_to_accuracy import telling_progress, time_to_accuracy, worth_of_progress
 from optim.worth import Worth
 from wirelessfl.policy import Policy
 from wirelessfl.schemes import SCHEMES
@@ -51,6 +51,12 @@ class Decider:
     columns: tuple[int, ...] | None = None
     interval: int = 1
 
+    @property
+    def often(self) -> float:
+        """How often the transfers of client models count where a decision is made for all rounds of an interval [1]: spread over
+        them, or, where each round has a deadline, as in the dearest."""
+        return 1.0 if self.deadline else 1 / self.interval
+
     def decide(self, whole: Deadline, start: Allocation | None = None, so_far: Worth | None = None) -> Allocation:
         """The decision for one round's problem; parameters as of :meth:`solve`."""
         found = self.solve(self.allowed(whole), start, so_far)
@@ -73,8 +79,7 @@ class Decider:
             worth = {"beforehand": self.worth, "online": online, "greedy": None}[self.policy.worth]
             found = time_to_accuracy(p, worth, exponent=self.exponent, shares=shares, start=start)
         else:
-            found = solve_kkt(p) if shares is None else solve_shares(p, shares)
-            found = replace(found, status=Status.PROGRESS) if 1 <= found.objective < np.inf else found
+            found = telling_progress(solve_kkt(p) if shares is None else solve_shares(p, shares))
         return found if self.policy.power else at_full_power(p, found)
 
     def shares(self, p: Deadline) -> NDArray | None:
@@ -88,14 +93,34 @@ class Decider:
         return so_far.after(time, loss) if so_far else Worth(time, left, self.exponent)
 
     def forecast(self, sampled: Deadline) -> tuple[float, float]:
-        """Share of a batch of channels without feasible decision [1]; mean time of a full round's progress on the others [s]."""
+        """Share of a batch of channels without feasible decision [1]; mean time of a full round's progress on the others [s].
+
+        Where a deadline can be kept on none, the time is that of rounds without one.
+        """
         p = self.allowed(sampled)
         if self.policy.scheme:
             times = SCHEMES[self.policy.scheme].times(p)
             there = np.isfinite(times)
             return float(np.mean(~there)), float(np.mean(times[there])) if there.any() else np.inf
-        hopeless = float(np.mean(np.isinf(least_deadline(p, self.shares(p)))))
+        if self.deadline and np.isfinite((found := self.solve(p)).objective).any():
+            there = np.isfinite(found.objective)
+            return float(np.mean(~there)), self.mean_time(np.where(there, found.latency.max(-1), np.inf), found.objective)
+        hopeless = 1.0 if self.deadline else float(np.mean(np.isinf(least_deadline(p, self.shares(p)))))
         return hopeless, worth_of_progress(p, exponent=self.exponent, shares=self.shares(p))
+
+    def mean_time(self, time: NDArray, loss: NDArray) -> float:
+        """Mean time of a full round's progress [s], where rounds (S,) take a ``time`` [s] and lose Phi [1]; of those that can be
+        done and lose less than all, ``inf`` where there is none."""
+        usable = np.isfinite(time) & (loss < 1)
+        gained = np.clip(1 - loss, 0.0, 1.0) ** self.exponent
+        return float(time[usable].sum() / gained[usable].sum()) if usable.any() else float("inf")
+
+    def lasting(self, pinned: Deadline) -> NDArray:
+        """How long rounds (...,) take whose options and ratios are fixed [s]; ``inf`` where they cannot be done."""
+        if not self.deadline:
+            return least_deadline(pinned, self.shares(pinned))
+        found = self.solve(pinned)
+        return np.where(np.isfinite(found.objective), found.latency.max(-1), np.inf)
 
     def in_time(self, found: Allocation, p: Deadline) -> Allocation:
         """The decision for ``p`` as it is, or, where there is none for so long a round, with what stands in the way."""

@@ -42,7 +42,8 @@ def prepare(policy: Policy, w: World, measured: Calibration) -> Decider:
     every = intervals(s, w.algorithm) if policy.interval else (w.algorithm.interval,)
     columns = [group if len(group) < len(w.options) else None for group in groups]
     found = [_best([replace(plain, columns=each, interval=interval) for each in columns],
-                   _sampled(w.averaging(interval), measured), max(SOME // len(every), 1)) for interval in every]
+                   _sampled(replace(plain, interval=interval), w.averaging(interval), measured), max(SOME // len(every), 1))
+             for interval in every]
     if len(found) == 1:
         return found[0][1]
     channels = _channels(w)
@@ -62,12 +63,12 @@ def _best(tries: list[Decider], sampled: Deadline, some: int) -> tuple[float, De
 
 def renewed(decider: Decider, w: World, measured: Calibration) -> Decider:
     """The same policy after another measurement: what it fixed stays, the worth of progress is found anew."""
-    return replace(decider, worth=decider.forecast(_sampled(w, measured))[1])
+    return replace(decider, worth=decider.forecast(_sampled(decider, w, measured))[1])
 
 
-def _sampled(w: World, measured: Calibration) -> Deadline:
-    """The problem on sampled channels, with what an averaging costs spread over the rounds from one to the next."""
-    return priced(w, measured, _channels(w), np.full((len(w.shards), 2), 1 / w.algorithm.interval))
+def _sampled(decider: Decider, w: World, measured: Calibration) -> Deadline:
+    """The problem on sampled channels, with transfers of client models as decisions count them."""
+    return priced(w, measured, _channels(w), np.full((len(w.shards), 2), decider.often))
 
 
 def _channels(w: World) -> Gains:

@@ -10,8 +10,7 @@ import numpy as np
 
 from channels.links import Gains
 from learning.calibration import Calibration
-from optim.fastest import least_deadline
-from optim.time_to_accuracy import time_to_accuracy
+from optim.worth import Worth
 from wirelessfl.decide import transfers
 from wirelessfl.decider import Decider
 from wirelessfl.pricing import priced
@@ -30,17 +29,17 @@ def time_of_progress(decider: Decider, w: World, measured: Calibration, gains: G
 
     Notes
     -----
-    Decided is on costs spread over the interval, and then paid what each round transfers, as in ``wirelessfl.decide``.
+    Decided is on costs spread over the interval, or those of the dearest round, and then paid what each round transfers, as in
+    ``wirelessfl.decide``.
     """
+    if not np.isfinite(decider.worth):
+        return float("inf")
     interval, devices = w.algorithm.interval, len(w.shards)
-    p = decider.allowed(priced(w, measured, gains, np.full((devices, 2), 1 / interval)))
-    shares = decider.shares(p)
-    found = time_to_accuracy(p, decider.worth, exponent=decider.exponent, shares=shares)
+    p = decider.allowed(priced(w, measured, gains, np.full((devices, 2), decider.often)))
+    found = decider.solve(p, so_far=Worth.prior(decider.worth, exponent=decider.exponent))
     rounds, time = math.lcm(interval, w.scenario.decision.every), np.zeros(len(gains.up))
     for number in range(rounds):
         now = Gains(*(np.roll(each, -number, axis=0) for each in gains))
         often = transfers(w.algorithm, number, np.full(devices, number % interval > 0))
-        time += least_deadline(decider.allowed(priced(w, measured, now, often)).pinned(found.option, found.ratio), shares)
-    gained = rounds * np.clip(1 - found.objective, 0.0, 1.0) ** decider.exponent
-    usable = np.isfinite(time) & (found.objective < 1)
-    return float(time[usable].sum() / gained[usable].sum()) if usable.any() else float("inf")
+        time += decider.lasting(decider.allowed(priced(w, measured, now, often)).pinned(found.option, found.ratio))
+    return decider.mean_time(time / rounds, found.objective)

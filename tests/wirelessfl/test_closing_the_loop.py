@@ -159,6 +159,14 @@ def test_an_interval_is_one_of_those_that_were_opened(measured):
     assert forecast(measured, "decision.intervals=[4]").interval == 4
 
 
+@pytest.mark.parametrize("policy", ["joint", "equal-band", "no-pruning"])
+def test_where_rounds_have_a_deadline_rare_averaging_saves_no_time(measured, policy):
+    """The deadline leaves room for the dearest round, so that all last alike, and drift is a loss for nothing."""
+    narrow = "cell.bandwidth_mhz=0.2"
+    assert forecast(measured, SELDOM, narrow, policy=policy).interval > 1
+    assert forecast(measured, SELDOM, narrow, "decision.deadline_ms=2000", policy=policy).interval == 1
+
+
 # decision.update_bits, smashed_bits, dropouts
 
 @pytest.mark.parametrize("opened", [*((each,) for each in LEVERS), (SELDOM,), LEVERS])
@@ -201,6 +209,22 @@ def test_what_is_fixed_is_one_for_all_devices_and_rounds(measured, policy, commo
     assert len({tuple(getattr(w.options[column].compression, name) for name in common) for column in chosen.columns}) == 1
     records = played(scenario(*LEVERS), measured, policy)
     assert len({tuple(getattr(sent, name) for name in common) for r in records for sent in r.compression}) == 1
+
+
+def test_what_is_fixed_is_the_best_by_the_deadline_that_there_is(measured):
+    """With no deadline few bits are best, for rounds are short; by a late one all get through, and floats lose nothing."""
+    narrow, opened = "cell.bandwidth_mhz=0.2", "decision.smashed_bits=[8, 32]"
+    w = wfl.world(scenario(opened, narrow), 0)
+    for late, bits in (((), 8), (("decision.deadline_ms=20000",), 32)):
+        columns = forecast(measured, opened, narrow, *late, policy="fixed-bits").columns
+        assert {w.options[column].compression.smashed_bits for column in columns} == {bits}
+
+
+def test_a_deadline_that_no_channel_allows_for_all_leaves_what_is_best_without_one(measured):
+    """Devices are then left out, round by round."""
+    narrow, opened = "cell.bandwidth_mhz=0.2", "decision.smashed_bits=[8, 32]"
+    free, tight = (forecast(measured, opened, narrow, f"decision.deadline_ms={ms}", policy="equal") for ms in (0, 1))
+    assert tight.columns == free.columns
 
 
 def test_decided_once_the_compression_stays_too(measured):
