@@ -112,9 +112,9 @@ def decide(w: World, measured: Calibration, decider: Decider, scene: Scene, befo
     """Decide a round.
 
     Splits, ratios and compression are decided when client sides have just been averaged, or every few such times; in between
-    only band and power are. That is done on costs spread over the interval, or, where each round has a deadline, on those of
-    the dearest. Decided "once", on the mean
-    channel, everything stays as it is and devices send at full power: a deadline is then not kept.
+    only band and power are. That is done on costs spread over the interval, or, where each round has a deadline or energy would
+    not do for it, on those of the dearest. Decided "once", on the mean channel, everything stays as it is and devices send at
+    full power: a deadline is then not kept.
 
     Devices that cannot take part are left out, if the scenario allows it. Where nobody is left, the server waits for as long as
     a round may last, or the last one did; after some such rounds the run is over, as it is if that is its first.
@@ -135,6 +135,10 @@ def decide(w: World, measured: Calibration, decider: Decider, scene: Scene, befo
     if before is None or not before.chosen.any() or again:
         basis, own = Gains(w.air.mean_gain, w.air.mean_gain) if once else scene.seen, interval == 1 and not once
         chosen, standing, p = afresh(w, measured, decider, basis, decider.often, scene.battery * decider.often, *last)
+        if decider.often < 1 and standing.status.feasible and np.isfinite(p.energy_budget).any():
+            dear = priced(w, measured, basis, np.ones((len(chosen), 2)), chosen, scene.battery)
+            if decider.lasting(dear.pinned(standing.option, standing.ratio)) > decider.longest:
+                chosen, standing, p = afresh(w, measured, decider, basis, 1.0, scene.battery, *last)
         if own or not standing.status.feasible:
             return _closed(Decision(chosen, standing, p, chosen, standing, w.options), decider, scene, before, everyone)
     else:

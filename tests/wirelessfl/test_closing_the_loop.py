@@ -167,6 +167,15 @@ def test_where_rounds_have_a_deadline_rare_averaging_saves_no_time(measured, pol
     assert forecast(measured, SELDOM, narrow, "decision.deadline_ms=2000", policy=policy).interval == 1
 
 
+def test_who_takes_part_between_averagings_can_afford_the_averaging(measured):
+    """A device that spends its budget on rounds, and is left out of all averagings, would train for nothing."""
+    s = scenario("channel.fading=none", "cell.devices=5", "cell.radius_m=400", "devices.energy_budget_mj=0.8",
+                 "training.interval=4")
+    for record in played(s, measured):
+        assert record.who.all()
+        assert (record.fate.energy <= 0.8e-3 * (1 + 1e-9)).all()
+
+
 # decision.update_bits, smashed_bits, dropouts
 
 @pytest.mark.parametrize("opened", [*((each,) for each in LEVERS), (SELDOM,), LEVERS])
