@@ -23,8 +23,8 @@ from wirelessfl.calibration_text import text
 from wirelessfl.closing import closing_table
 from wirelessfl.config import SettingsError, choose, load, to_toml
 from wirelessfl.decide import afresh
-from wirelessfl.experiment import check, resume, run
-from wirelessfl.folder import TIMING, read_manifest
+from wirelessfl.experiment import begun, check, resume, run
+from wirelessfl.folder import TIMING
 from wirelessfl.places import Outcome
 from wirelessfl.policy import POLICIES
 from wirelessfl.prepare import prepare
@@ -162,7 +162,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _resume(options: argparse.Namespace) -> int:
-    return _watched(read_manifest(options.folder)[1], options.folder, options.workers, resume)
+    return _watched(begun(options.folder)[1], options.folder, options.workers, resume)
 
 
 def _watched(s: Scenario, folder: Path, workers: int, start: Callable[..., pd.DataFrame]) -> int:

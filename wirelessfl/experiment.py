@@ -77,6 +77,8 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
     What was finished when something fails, or when it is interrupted, is written all the same, and :func:`resume` goes on.
     """
     found, folder = check(scenario) if found is None else found, Path(folder)
+    if not scenario.decision.exponent:                             # as the file says now, whatever it will say
+        scenario = _deciding(scenario, exponent=calibration_file.exponent(scenario.decision.calibration))
     with held(folder, wait=False):
         if (folder / CHECKPOINTS).exists():
             raise SettingsError(f"{folder} holds a run that was not finished: `wirelessfl resume {folder}` goes on with it, or "
@@ -95,12 +97,22 @@ def resume(folder: str | Path, *, workers: int = 1, watch: Watch = lambda record
     it went on.
     """
     folder = Path(folder)
-    made, scenario = read_manifest(folder)
+    made, scenario = begun(folder)
     with held(folder, wait=False):
         if finished(folder):
             raise SettingsError(f"{folder} is finished: there is nothing to go on with")
         made["resumed"] = [*made.get("resumed", []), {"at": now(), "commit": commit(), "workers": workers}]
         return _run(scenario, check(scenario) if found is None else found, folder, made, workers, watch, every)
+
+
+def begun(folder: Path) -> tuple[dict[str, Any], Scenario]:
+    """How a run was made, and its scenario: with a calibration in the folder, it asks for no other file of that."""
+    made, scenario = read_manifest(folder)
+    return made, _deciding(scenario, calibration="") if (folder / CALIBRATION).exists() else scenario
+
+
+def _deciding(scenario: Scenario, **decision: Any) -> Scenario:
+    return scenario.model_copy(update={"decision": scenario.decision.model_copy(update=decision)})
 
 
 def check(scenario: Scenario) -> Dataset:

@@ -314,6 +314,24 @@ def test_a_run_with_all_of_it_goes_on_to_the_same_bytes(folder, file, tmp_path, 
     assert pd.read_csv(tmp_path / "timing.csv")["rounds"].tolist() == [8, 8, 8]        # those before the stop are counted
 
 
+def test_a_run_goes_on_with_the_calibration_and_the_exponent_that_it_began_with(file, tmp_path):
+    """Whatever has become of the file."""
+    fitted, whole, part = tmp_path / "fitted.json", tmp_path / "whole", tmp_path / "part"
+    fitted.write_text(json.dumps(json.loads(file.read_text()) | {"exponent": {"gamma": 0.4, "error": 0.1}}))
+    s = scenario(*LEVERS, SELDOM, f"decision.calibration={fitted}", "decision.exponent=0", 'decision.policies=["joint"]')
+
+    def watch(record):
+        raise Stopped
+
+    wfl.run(s, whole)
+    with pytest.raises(Stopped):
+        wfl.run(s, part, watch=watch)
+    fitted.unlink()
+    wfl.resume(part)
+    for name in TABLES:
+        assert (part / name).read_bytes() == (whole / name).read_bytes()
+
+
 def test_the_tables_say_what_each_device_sends_and_how_seldom_it_is_averaged(folder):
     devices, every = pd.read_csv(folder / "allocations.csv"), pd.read_csv(folder / "rounds.csv")
     assert set(devices["update_bits"]) <= {8, 32}
