@@ -15,7 +15,10 @@ from wirelessfl.fate import Fate
 
 
 class Wall(NamedTuple):
-    """What a round took of this computer's time [s]: not part of what is simulated, and never twice the same."""
+    """What a round took of this computer's time [s]: not part of what is simulated, and never twice the same.
+
+    Measuring anew (``decision.recalibrate``) counts as deciding.
+    """
 
     deciding: float
     training: float

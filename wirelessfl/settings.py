@@ -156,8 +156,8 @@ class DecisionSettings(Section):
         ("joint", "equal-band", "fixed-split", "no-pruning", "equal"), "what to compare; the first is compared with the others",
         min_length=1)
     when: Literal["every-round", "once"] = _key("every-round", "decide on each round's channel, or once on the mean channel")
-    every: int = _key(1, "rounds for which splits, pruning and compression stand, or the next multiple of the interval of "
-                         "averaging; band and power follow each round's channel", ge=1)
+    every: int = _key(1, "rounds for which splits, pruning and compression stand; of that and the interval of averaging, the "
+                         "least common multiple; band and power follow each round's channel", ge=1)
     splits: tuple[int, ...] = _key((), "blocks that a device may run, one of these; empty for all cuts of the model")
     update_bits: tuple[int, ...] = _key((), "light-fedsl, fedavg, personalised: bits of an update's entry that a device "
                                             "may choose from, as training.update_bits; empty for that one [bit]")
@@ -174,8 +174,9 @@ class DecisionSettings(Section):
     exponent: float = _key(1.0, "progress of a round is (1 - loss)^exponent; 1 is the bound as derived, 0 takes that of the "
                                 "calibration (`wirelessfl calibrate --exponent`) [1]", ge=0)
     calibration: str = _key("", "file with the bound's constants, by `wirelessfl calibrate`; empty to measure them at the start")
-    recalibrate: int = _key(0, "rounds after which the bias of pruning and compression is measured anew, on the model as it then "
-                               "is, while its gradient is not lost in noise; 0 for never. It costs no time and energy", ge=0)
+    recalibrate: int = _key(0, "rounds after which (as of every) the bias of pruning and compression is measured anew, on the "
+                               "model as it then is, unless noise hides its gradient; 0 for never. Its time and energy are not "
+                               "counted", ge=0)
     pilot_rounds: int = _key(60, "length of the pilot run that measures the bound's constants", ge=2)
     deadline_ms: float = _key(0.0, "deadline of a round, 0 to choose the best one [ms]", ge=0)
     outage: float = _key(0.0, "probability with which a link may be worse than it is taken for; 0 takes estimates for "

@@ -30,7 +30,7 @@ def time_of_progress(decider: Decider, w: World, measured: Calibration, gains: G
     Notes
     -----
     Decided is on costs spread over the interval, or those of the dearest round, and then paid what each round transfers, as in
-    ``wirelessfl.decide``.
+    ``wirelessfl.decide``. Channels on which a device could not afford one of the rounds are not counted.
     """
     if not np.isfinite(decider.worth):
         return float("inf")
