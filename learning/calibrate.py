@@ -30,6 +30,7 @@ from learning.probe import Probe
 from learning.snapshot import Snapshot, Wanted, snapshot
 
 RATIOS = (0.1, 0.25, 0.5, 0.7, 0.9)
+FLOOR = 1e-3        # of all checkpoints' sum of squares: without one of them what is left may be noise, and counts as so much
 DIVERGED = "the pilot run diverged: its loss went to {}; lower training.lr (now {:g})"
 
 
@@ -113,8 +114,10 @@ def pilot_of(algorithm: Algorithm) -> Algorithm:
 
 
 def _summary(seen: Sequence[Snapshot], wanted: Wanted, intervals: Sequence[int], most_bias: float, rounds: int) -> Calibration:
+    least = FLOOR * sum(s.square for s in seen)
+
     def estimate(some: Sequence[Snapshot]) -> dict[str, Any]:
-        return _estimate(some, intervals, most_bias)
+        return _estimate(some, intervals, most_bias, least)
 
     return Calibration(
         cuts=tuple(wanted.cuts), ratios=tuple(wanted.ratios), compressions=tuple(map(asdict, wanted.compressions)),
@@ -122,9 +125,9 @@ def _summary(seen: Sequence[Snapshot], wanted: Wanted, intervals: Sequence[int],
         **plainly(estimate(seen)), errors=plainly(half_widths(estimate, seen)))
 
 
-def _estimate(seen: Sequence[Snapshot], intervals: Sequence[int], most_bias: float) -> dict[str, Any]:
-    """What a calibration says of some checkpoints, as far as it has intervals of its own."""
-    square = max(sum(s.square for s in seen), 1e-300)
+def _estimate(seen: Sequence[Snapshot], intervals: Sequence[int], most_bias: float, least: float) -> dict[str, Any]:
+    """What a calibration says of some checkpoints, as far as it has intervals; sums of squares are ``least`` at least."""
+    square = max(sum(s.square for s in seen), least)
     bias = np.maximum(np.sum([s.bias for s in seen], axis=0) / square, 0.0)
     fits = np.array([fit_power_law(np.array(RATIOS), row, most_bias) for row in bias]).T
     distortion, drifted = np.sum([s.distortion for s in seen], axis=0), np.sum([s.drift for s in seen], axis=0).cumsum(axis=1)
@@ -134,7 +137,7 @@ def _estimate(seen: Sequence[Snapshot], intervals: Sequence[int], most_bias: flo
     return {
         "bias": bias, "scale": fits[0], "exponent": fits[1], "ratio_max": fits[2],
         "compression_bias": np.maximum(distortion[..., 0] / square, 0.0), "compression_noise": np.maximum(noise, 0.0),
-        "drift": np.maximum(drifted[:, at, 0] / drifted[:, at, 1], 0.0),
+        "drift": np.maximum(drifted[:, at, 0] / np.maximum(drifted[:, at, 1], least), 0.0),
         "energy": np.sum([s.pruned for s in seen], axis=0) / np.where(weight > 0, weight, 1.0)[:, None],
         "sampling_noise": np.mean([s.smoothness * s.sampling.sum() for s in seen]),
         "square": square / len(seen), "dissimilarity": sum(s.squares for s in seen) / square,

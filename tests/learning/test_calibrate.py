@@ -1,3 +1,4 @@
+import importlib
 import json
 from dataclasses import asdict, replace
 from itertools import pairwise
@@ -222,3 +223,13 @@ def test_how_much_of_the_gradient_must_be_more_than_noise_is_an_argument(rng):
     measured(net, different, parts=2)
     with pytest.raises(GradientLost, match="the gradient is lost in the noise"):
         measured(net, different, parts=2, clear=0.999)
+
+
+def test_a_checkpoint_without_which_the_gradient_would_be_lost_leaves_wide_intervals_and_finite_ones(rng, monkeypatch):
+    """Products of two parts may come out below zero at all checkpoints but one."""
+    module, squares = importlib.import_module("learning.calibrate"), iter([1.0, -0.4, -0.4])
+    real = module.snapshot
+    monkeypatch.setattr(module, "snapshot", lambda *args: replace(real(*args), square=next(squares)))
+    errors = measured(network(), shards(rng, 10, 10), rounds=3, checkpoints=3).errors
+    assert all(np.all(np.isfinite(v)) for v in errors.values())
+    assert errors["dissimilarity"] > 100
