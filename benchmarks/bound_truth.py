@@ -50,7 +50,7 @@ CASES = {
     "fashion-mnist": Case(("data.dataset=fashion-mnist", "data.train=1500", "data.test=500", "training.lr=0.003"), 60, 5, (0,)),
     "cifar-10": Case(("data.dataset=cifar-10", "data.train=600", "data.test=300", "data.standardise=true",
                       "data.partition=dirichlet-equal", "training.model=resnet18", "training.norm=group", "training.batch=50",
-                      "training.lr=0.0005"), 20, 5, (0,)),
+                      "training.lr=0.0005"), 20, 1, (0,)),
 }
 
 
