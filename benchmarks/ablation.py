@@ -26,10 +26,10 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.ablation_report import report
+from benchmarks.study import append, chosen, declare, done, revision
 from learning.calibration import Calibration
 from wirelessfl import calibration_file
 from wirelessfl.config import load
-from wirelessfl.folder import commit, versions
 from wirelessfl.record import Record, reached, rounds_table
 from wirelessfl.settings import Scenario
 from wirelessfl.simulate import prepared, rounds
@@ -108,24 +108,20 @@ Cell = tuple[str, str, int]      # study, arm, seed
 def main() -> None:
     """Run what is missing for as long as there is time, and make tables and pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("studies", nargs="*", default=list(STUDIES), metavar="scenario", help=", ".join(STUDIES))
     parser.add_argument("--minutes", type=float, default=60.0, help="no cell is begun after so long")
     parser.add_argument("--seeds", type=int, default=max(study.seeds for study in STUDIES.values()), help="no more seeds than so")
     parser.add_argument("--workers", type=int, default=1, help="processes")
-    options = parser.parse_args()
-    unknown = set(options.studies) - set(STUDIES)
-    if unknown:
-        parser.error(f"no scenario {sorted(unknown)}; there are {list(STUDIES)}")
+    options = chosen(parser, STUDIES, "scenario")
     os.environ["OMP_NUM_THREADS"] = "1"
     FOLDER.mkdir(parents=True, exist_ok=True)
     until = time.time() + 60 * options.minutes
     for study in options.studies:
-        declare(study)
+        declare(FOLDER / f"{study}.csv", declaration(study))
         cells = (cell for cell in missing(study, options.seeds) if time.time() < until)
         jobs = (joblib.delayed(run)(cell, calibration(cell[0], first(cell[1]))) for cell in cells)
         pool = joblib.Parallel(n_jobs=options.workers, return_as="generator_unordered", pre_dispatch=options.workers)
         for cell, row in pool(jobs):
-            keep(cell, row)
+            append(FOLDER / f"{study}.csv", [row])
             print(*cell, {name: row[name] for name in ("time_s", "rounds", "own_time_s", "cpu_s")}, flush=True)
     print(json.dumps(report(FOLDER, list(STUDIES), list(ARMS), [name for name, arm in ARMS.items() if arm.personal])))
 
@@ -148,30 +144,17 @@ def calibration(study: str, arm: str) -> Calibration:
     return calibration_file.make(scenario(study, arm), CALIBRATIONS / f"{study}-{arm.replace(' ', '-')}.json").measured
 
 
-def declare(study: str) -> None:
-    """Say beside the table how it is made; cells that were made otherwise are not mixed with new ones."""
-    made = {"settings": STUDIES[study].settings, "common": COMMON, "levers": LEVERS,
+def declaration(study: str) -> dict[str, Any]:
+    """How the table of a study is made."""
+    return {"settings": STUDIES[study].settings, "common": COMMON, "levers": LEVERS,
             "arms": {name: vars(arm) for name, arm in ARMS.items()}}
-    path, wanted = FOLDER / f"{study}.json", json.loads(json.dumps(made))
-    if path.exists() and (FOLDER / f"{study}.csv").exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if any(found.get(key) != value for key, value in wanted.items()):
-            raise SystemExit(f"{study}.csv was made with other settings (see {path.name}): take it away, or restore them")
-    path.write_text(json.dumps({**wanted, "versions": versions()}, indent=1) + "\n", encoding="utf-8")
 
 
 def missing(study: str, most: int) -> Iterator[Cell]:
     """Cells that are not in the table yet: all arms for the first seed, then for the next."""
-    path = FOLDER / f"{study}.csv"
-    done = set(pd.read_csv(path)[["arm", "seed"]].itertuples(index=False, name=None)) if path.exists() else set()
+    there = done(FOLDER / f"{study}.csv", ("arm", "seed"))
     every = itertools.product(range(min(STUDIES[study].seeds, most)), ARMS)
-    yield from ((study, arm, seed) for seed, arm in every if (arm, seed) not in done)
-
-
-def keep(cell: Cell, row: dict[str, Any]) -> None:
-    """Append a finished cell to its table."""
-    path = FOLDER / f"{cell[0]}.csv"
-    pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)
+    yield from ((study, arm, seed) for seed, arm in every if (arm, seed) not in there)
 
 
 def run(cell: Cell, measured: Calibration) -> tuple[Cell, dict[str, Any]]:
@@ -193,7 +176,7 @@ def run(cell: Cell, measured: Calibration) -> tuple[Cell, dict[str, Any]]:
         "ratio": _short(np.mean([r.allocation.ratio[r.who].mean() for r in records if r.who.any()])),
         "blocks": _short(np.mean([r.cut[r.who].mean() for r in records if r.who.any()])),
         "deciding_s": _short(sum(r.wall.deciding for r in records)), "cpu_s": _short(time.process_time() - begun),
-        "commit": (commit() or "unknown")[:9]}
+        "commit": revision()}
 
 
 def near(records: list[Record], s: Scenario) -> bool:

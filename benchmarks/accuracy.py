@@ -17,14 +17,13 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-import pandas as pd
 
 from benchmarks.accuracy_report import report
+from benchmarks.study import append, chosen, declare, done, revision
 from learning.algorithm import Plan
 from learning.evaluate import evaluate_all
 from learning.threads import one_thread
 from wirelessfl.config import load
-from wirelessfl.folder import commit, versions
 from wirelessfl.world import world
 
 SEEDS = (0, 1, 2)
@@ -60,50 +59,27 @@ FOLDER = Path(__file__).parents[1] / "docs" / "accuracy"
 def main() -> None:
     """Run what is missing for as long as there is time, and make the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("studies", nargs="*", default=list(STUDIES), metavar="study", help=", ".join(STUDIES))
     parser.add_argument("--minutes", type=float, default=85.0, help="no cell is begun after so long")
     parser.add_argument("--workers", type=int, default=2, help="processes")
-    options = parser.parse_args()
-    unknown = set(options.studies) - set(STUDIES)
-    if unknown:
-        parser.error(f"no study {sorted(unknown)}; there are {list(STUDIES)}")
+    options = chosen(parser, STUDIES, "study")
     FOLDER.mkdir(parents=True, exist_ok=True)
     for study in options.studies:
-        declare(study)
+        declare(FOLDER / f"{study}.csv", {"study": STUDIES[study], "common": COMMON, "algorithms": ALGORITHMS, "seeds": SEEDS})
     until = time.time() + 60 * options.minutes
     cells = (cell for cell in missing(options.studies) if time.time() < until)
     pool = joblib.Parallel(n_jobs=options.workers, return_as="generator_unordered", pre_dispatch=options.workers)
     for cell, rows in pool(joblib.delayed(run)(*cell) for cell in cells):
-        keep(cell, rows)
+        append(FOLDER / f"{cell[0]}.csv", rows)
         print(*cell, f"accuracy {rows[-1]['accuracy']:.3f}, {rows[-1]['cpu_s']:.0f} s", flush=True)
     summary = report(FOLDER, list(STUDIES), list(ALGORITHMS))
     print(json.dumps(summary))
 
 
-def declare(study: str) -> None:
-    """Say beside the table how it is made; cells that were made otherwise are not mixed with new ones."""
-    made = {"study": STUDIES[study], "common": COMMON, "algorithms": ALGORITHMS, "seeds": SEEDS}
-    path, wanted = FOLDER / f"{study}.json", json.loads(json.dumps(made))
-    if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if (FOLDER / f"{study}.csv").exists() and any(found.get(key) != value for key, value in wanted.items()):
-            raise SystemExit(f"{study}.csv was made with other settings (see {path.name}): take it away, or restore them")
-    path.write_text(json.dumps({**wanted, "versions": versions()}, indent=1) + "\n", encoding="utf-8")
-
-
 def missing(studies: list[str]) -> Iterator[tuple[str, str, str, int]]:
     """Cells that are not in the tables yet: all studies for the first seed, then for the next."""
-    tables = [(study, FOLDER / f"{study}.csv") for study in studies]
-    found = [pd.read_csv(path).assign(study=study) for study, path in tables if path.exists()]
-    done = {tuple(cell) for table in found for cell in table[["study", "partition", "algorithm", "seed"]].itertuples(index=False)}
+    there = {(study, *cell) for study in studies for cell in done(FOLDER / f"{study}.csv", ("partition", "algorithm", "seed"))}
     every = itertools.product(SEEDS, studies, PARTITIONS, ALGORITHMS)
-    yield from (cell for seed, *rest in every if (cell := (*rest, seed)) not in done)
-
-
-def keep(cell: tuple[str, str, str, int], rows: list[dict]) -> None:
-    """Append a finished cell to its table."""
-    path = FOLDER / f"{cell[0]}.csv"
-    pd.DataFrame(rows).to_csv(path, mode="a", header=not path.exists(), index=False)
+    yield from (cell for seed, *rest in every if (cell := (*rest, seed)) not in there)
 
 
 def run(study: str, partition: str, algorithm: str, seed: int) -> tuple[tuple[str, str, str, int], list[dict]]:
@@ -125,7 +101,7 @@ def run(study: str, partition: str, algorithm: str, seed: int) -> tuple[tuple[st
                              "accuracy": round(scores.accuracy, 5), "own_accuracy": round(scores.own_accuracy, 5),
                              "train_loss": round(float(np.nanmean(done.loss)), 5), "up_bytes": round(up),
                              "down_bytes": round(down), "cpu_s": round(time.process_time() - start, 1),
-                             "commit": (commit() or "unknown")[:9]})
+                             "commit": revision()})
     return (study, partition, algorithm, seed), rows
 
 

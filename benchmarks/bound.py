@@ -23,11 +23,11 @@ import pandas as pd
 
 from benchmarks.bound_report import report
 from benchmarks.bound_runs import Pull, known, losses, measured, models
+from benchmarks.study import append, chosen, done, revision
 from learning.calibration import Calibration
 from learning.evaluate import evaluate
 from learning.threads import one_thread
 from wirelessfl.config import load
-from wirelessfl.folder import commit
 from wirelessfl.world import World, world
 
 FOLDER = Path(__file__).parents[1] / "docs" / "bound"
@@ -87,13 +87,9 @@ STUDIES = {
 def main() -> None:
     """Run what is missing for as long as there is time, and make tables and pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("studies", nargs="*", default=list(STUDIES), metavar="study", help=", ".join(STUDIES))
     parser.add_argument("--minutes", type=float, default=60.0, help="no cell is begun after so long")
     parser.add_argument("--seeds", type=int, default=5, help="at most so many seeds")
-    options = parser.parse_args()
-    unknown = set(options.studies) - set(STUDIES)
-    if unknown:
-        parser.error(f"no study {sorted(unknown)}; there are {list(STUDIES)}")
+    options = chosen(parser, STUDIES, "study")
     FOLDER.mkdir(parents=True, exist_ok=True)
     until = time.time() + 60 * options.minutes
     for name in options.studies:
@@ -115,8 +111,8 @@ def go_on(name: str, seed: int, until: float) -> None:
     w = world(load(None, list(study.settings)), seed)
     for pull in missing:
         if time.time() < until:
-            row = asdict(pull) | {"seed": seed, **run(w, pull, study), "commit": (commit() or "unknown")[:9]}
-            pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)
+            row = asdict(pull) | {"seed": seed, **run(w, pull, study), "commit": revision()}
+            append(path, [row])
 
 
 def calibrate(name: str, seed: int) -> None:
@@ -135,8 +131,8 @@ def parted(pulls: Sequence[Pull]) -> tuple[list[Pull], list[Pull]]:
 
 def cells(study: Study, seed: int, path: Path) -> Iterator[Pull]:
     """Pulls of a seed that are not in the table yet."""
-    done = set(pd.read_csv(path)[CELL].itertuples(index=False, name=None)) if path.exists() else set()
-    yield from (pull for pull in study.pulls if (*asdict(pull).values(), seed) not in done)
+    there = done(path, CELL)
+    yield from (pull for pull in study.pulls if (*asdict(pull).values(), seed) not in there)
 
 
 def run(w: World, pull: Pull, study: Study) -> dict[str, float]:

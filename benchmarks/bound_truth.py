@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.bound_runs import Pull, known, losses, measured, models
+from benchmarks.study import append, chosen, done, revision
 from learning import params
 from learning.calibration import Calibration
 from learning.probe import Probe
 from learning.threads import one_thread
 from wirelessfl.config import load
-from wirelessfl.folder import commit
 from wirelessfl.world import World, world
 
 FOLDER = Path(__file__).parents[1] / "docs" / "bound"
@@ -57,20 +57,15 @@ CASES = {
 def main() -> None:
     """Run what is missing for as long as there is time, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cases", nargs="*", default=list(CASES), metavar="case", help=", ".join(CASES))
     parser.add_argument("--minutes", type=float, default=60.0, help="no case is begun after so long")
-    options = parser.parse_args()
-    unknown = set(options.cases) - set(CASES)
-    if unknown:
-        parser.error(f"no case {sorted(unknown)}; there are {list(CASES)}")
+    options = chosen(parser, CASES, "case")
     until, path = time.time() + 60 * options.minutes, FOLDER / "truth.csv"
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for name in options.cases:
+    for name in options.studies:
         for seed in CASES[name].seeds:
-            if (name, seed) not in done(path) and time.time() < until:
+            if (name, seed) not in done(path, ("case", "seed")) and time.time() < until:
                 rows = run(CASES[name], seed)
-                pd.DataFrame([{"case": name, "seed": seed} | row for row in rows]).to_csv(
-                    path, mode="a", header=not path.exists(), index=False)
+                append(path, [{"case": name, "seed": seed} | row for row in rows])
     if path.exists():
         lines = "\n".join(table(pd.read_csv(path))) + "\n"
         (FOLDER / "truth.md").write_text(lines, encoding="utf-8")
@@ -89,17 +84,12 @@ def table(rows: pd.DataFrame) -> list[str]:
     return lines
 
 
-def done(path: Path) -> set[tuple[str, int]]:
-    """Cases and seeds that are in the table."""
-    return set(pd.read_csv(path)[["case", "seed"]].itertuples(index=False, name=None)) if path.exists() else set()
-
-
 def run(case: Case, seed: int) -> list[dict]:
     """One row a lever."""
     w, start = world(load(None, list(case.settings)), seed), time.process_time()
     found = measured(w, PULLS, case.rounds, ALL)
     return [{"lever": pull.lever, **compared(w, found, pull, case), "cpu_s": round(time.process_time() - start, 1),
-             "commit": (commit() or "unknown")[:9]} for pull in PULLS]
+             "commit": revision()} for pull in PULLS]
 
 
 def compared(w: World, found: Calibration, pull: Pull, case: Case) -> dict[str, float]:

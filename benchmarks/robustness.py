@@ -30,10 +30,11 @@ from numpy.typing import NDArray
 import wirelessfl as wfl
 from benchmarks.robustness_report import OTHERS, report
 from benchmarks.robustness_wrong import CASES
+from benchmarks.study import append, done, revision
 from learning.calibration import Calibration
 from optim.allocation import Allocation
 from optim.problem import Deadline
-from wirelessfl.folder import commit, write_json
+from wirelessfl.folder import write_json
 from wirelessfl.policy import POLICIES
 from wirelessfl.prepare import prepare
 from wirelessfl.pricing import constants, priced
@@ -78,13 +79,10 @@ def main() -> None:
 
 def keep(path: Path, key: dict, make: Callable[[], dict]) -> None:
     """Append a row to a table, unless there is one of this key."""
-    if path.exists():
-        known = pd.read_csv(path)
-        if (known[list(key)] == pd.Series(key)).all(axis=1).any():
-            return
-    row = pd.DataFrame([key | make() | {"commit": (commit() or "unknown")[:7]}])
-    row.to_csv(path, mode="a", header=not path.exists(), index=False)
-    print(row.to_csv(index=False, header=False).strip(), flush=True)
+    if tuple(key.values()) not in done(path, list(key)):
+        row = key | make() | {"commit": revision()}
+        append(path, [row])
+        print(*row.values(), sep=",", flush=True)
 
 
 @cache
