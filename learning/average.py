@@ -1,6 +1,6 @@
 """What the server makes of several models: means by share of the data, over those that hold a value."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from learning.algorithm import Plans, planned
 from learning.params import Mean, Params
@@ -13,6 +13,11 @@ def mean(values: Mapping[int, Params], share: Mapping[int, float]) -> Params:
     for k, held in values.items():
         made.add(held, share[k])
     return made.values()
+
+
+def middle(models: Sequence[Params]) -> Params:
+    """Plain mean of some models."""
+    return mean(dict(enumerate(models)), dict.fromkeys(range(len(models)), 1.0))
 
 
 class Lesson:

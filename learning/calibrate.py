@@ -91,8 +91,7 @@ def calibrate(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard],
     seen = []
     for number in range(rounds):
         if number in when:
-            models = dict(enumerate(pilot.models(state)))
-            middle = average.mean(models, dict.fromkeys(models, 1.0))
+            middle = average.middle(pilot.models(state))
             if not all(bool(p.isfinite().all()) for p in middle.values()):
                 raise ValueError(DIVERGED.format("something that is not a number", lr))
             probe = Probe(net, middle, probes, [len(s) for s in shards if len(s)])

@@ -104,7 +104,12 @@ class Constants:
 
     def sampling_share(self, weights: NDArray) -> float:
         """r of the relative form: sampling noise in units of the pace, for devices of data ``weights`` (K,) [1]."""
-        return float(self.step * np.sum(weights**2) * self.sampling / self.pace)
+        return averaged_noise(self.step, weights, self.sampling) / self.pace
+
+
+def averaged_noise(step: float, weights: NDArray, noise: float) -> float:
+    """eta sum omega^2 times a ``noise`` beta sigma^2 of each device, of data ``weights`` (K,) [1]: what it adds to |grad F|^2."""
+    return float(step * np.sum(weights**2) * noise)
 
 
 def relative_form(known: Constants, weights: NDArray) -> Form:
@@ -122,7 +127,7 @@ def constants_form(known: Constants, weights: NDArray, interval: int = 1) -> For
     w, unit = weights[:, None], known.unit
     drift = 12 * (known.smoothness * known.step * interval) ** 2 * known.gradient * w / unit
     slope = 3 * w * (known.smoothness**2 * known.weight + known.gradient) / unit
-    share = float(known.step * np.sum(weights**2) * known.sampling / unit)
+    share = averaged_noise(known.step, weights, known.sampling) / unit
     return Form(unit, known.rounds, share, _added_noise(known, w, unit), np.zeros_like(drift),
                 drift if interval > 1 else np.zeros_like(drift), PowerLaw(slope), relative=False)
 

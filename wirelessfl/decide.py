@@ -108,6 +108,11 @@ def transfers(algorithm: Algorithm, number: int, holds: NDArray) -> NDArray:
     return np.stack([1.0 - holds, np.full(holds.shape, last)], axis=-1)
 
 
+def stands(w: World) -> int:
+    """Rounds from one decision of splits, ratios and compression to the next."""
+    return math.lcm(w.algorithm.interval, w.scenario.decision.every)
+
+
 def decide(w: World, measured: Calibration, decider: Decider, scene: Scene, before: Decision | None = None) -> Decision:
     """Decide a round.
 
@@ -121,7 +126,6 @@ def decide(w: World, measured: Calibration, decider: Decider, scene: Scene, befo
     """
     interval, once = w.algorithm.interval, w.scenario.decision.when == "once"
     everyone = w.scenario.decision.absent == "stop"
-
     last = (None, None) if before is None else (before.now if before.now.status.feasible else None, before.so_far)
 
     def kept(who: NDArray, energy: NDArray) -> tuple[Allocation, Deadline]:
@@ -131,7 +135,7 @@ def decide(w: World, measured: Calibration, decider: Decider, scene: Scene, befo
         now = at_full_power(replace(p, deadline=np.array(decider.longest)), mine) if once else decider.solve(p, *last)
         return replace(now, option=mine.option, ratio=mine.ratio), p
 
-    again = scene.number % math.lcm(interval, w.scenario.decision.every) == 0 and not once
+    again = scene.number % stands(w) == 0 and not once
     if before is None or not before.chosen.any() or again:
         basis, own = Gains(w.air.mean_gain, w.air.mean_gain) if once else scene.seen, interval == 1 and not once
         chosen, standing, p = afresh(w, measured, decider, basis, decider.often, scene.battery * decider.often, *last)

@@ -17,7 +17,7 @@ from optim.fastest import LONGEST, least_deadline
 from optim.problem import Deadline
 from optim.shares import equal_shares, solve_shares
 from optim.time_to_accuracy import telling_progress, time_to_accuracy, worth_of_progress
-from optim.worth import Worth
+from optim.worth import Goal, Worth
 from wirelessfl.policy import Policy
 from wirelessfl.schemes import SCHEMES
 
@@ -112,7 +112,7 @@ class Decider:
         """Mean time of a full round's progress [s], where rounds (S,) take a ``time`` [s] and lose Phi [1]; of those that can be
         done and lose less than all, ``inf`` where there is none."""
         usable = np.isfinite(time) & (loss < 1)
-        gained = np.clip(1 - loss, 0.0, 1.0) ** self.exponent
+        gained = Goal(None, self.exponent).progress(loss)
         return float(time[usable].sum() / gained[usable].sum()) if usable.any() else float("inf")
 
     def lasting(self, pinned: Deadline) -> NDArray:

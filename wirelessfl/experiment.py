@@ -151,7 +151,7 @@ def _measured(scenario: Scenario, found: Dataset, folder: Path) -> Calibration:
     """The calibration of the first seed's world: the folder's, if it has one."""
     path, first = folder / CALIBRATION, world(scenario, scenario.seed, found)
     if not path.exists():
-        write_json(path, dataclasses.asdict(calibrated(first)))
+        write_json(path, dataclasses.asdict(calibrated(first, scenario.seed)))
     partition_picture(found.y_train.numpy(), first.parts, folder / "partition.png")
     try:
         return Calibration.of(json.loads(path.read_text(encoding="utf-8")))

@@ -23,10 +23,12 @@ class Known:
     decider: Decider
 
 
-def calibrated(w: World) -> Calibration:
-    """What the scenario's file says of the world of its first seed; measured in this world, if it names none."""
+def calibrated(w: World, seed: int) -> Calibration:
+    """What the scenario's file says of the world of its first seed; measured in this world, of ``seed``, if it names none."""
     s = w.scenario
-    return calibration_file.load(s.decision.calibration, world(s, s.seed)) if s.decision.calibration else measure(w)
+    if not s.decision.calibration:
+        return measure(w)
+    return calibration_file.load(s.decision.calibration, w if seed == s.seed else world(s, s.seed))
 
 
 def due(w: World, number: int) -> bool:
@@ -40,9 +42,8 @@ def renewed(w: World, known: Known, models: Sequence[Params]) -> Known:
 
     So do the biases late in a training, where too little is left of the gradient to measure anything relative to it.
     """
-    each = dict(enumerate(models))
     try:
-        here = measure(w, average.mean(each, dict.fromkeys(each, 1.0)))
+        here = measure(w, average.middle(models))
     except GradientLost:
         return known
     measured = replace(known.measured, **{name: getattr(here, name) for name in MOMENTARY})

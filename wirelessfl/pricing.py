@@ -1,6 +1,5 @@
 """The allocation problems in a world: work becomes seconds and joules, a calibration what decisions cost in progress."""
 
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -22,7 +21,7 @@ def constants(w: World, measured: Calibration) -> bound.Constants:
     total = {name: np.array([sum(getattr(measured, name)[:each]) for each in w.cuts]) for name in ("gradient", "weight")}
     per_cut = {name: np.array(getattr(measured, name))[cut] for name in ("scale", "exponent")}
     lr = w.scenario.training.lr
-    descent = measured.square - lr * float(np.sum(w.weights**2)) * measured.sampling_noise
+    descent = measured.square - bound.averaged_noise(lr, w.weights, measured.sampling_noise)
     return bound.Constants(
         step=lr, rounds=measured.rounds, start=measured.start, smoothness=measured.smoothness,
         sampling=measured.sampling_noise, bias=np.array(measured.compression_bias)[cut, way],

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from learning.crossing import Compression
 from optim.allocation import Allocation, Status
 from wirelessfl.fate import Fate
+from wirelessfl.options import FIELDS
 
 
 class Wall(NamedTuple):
@@ -133,7 +134,7 @@ def allocations_table(records: Iterable[Record]) -> pd.DataFrame:
 
 def _sent(r: Record) -> dict[str, list]:
     """How small each device made what it sent."""
-    return {name: [getattr(each, name) for each in r.compression] for name in ("update_bits", "smashed_bits", "dropout")}
+    return {name: [getattr(each, name) for each in r.compression] for name in FIELDS}
 
 
 def allocation_table(found: Allocation, cut: NDArray, gain: NDArray, speed: NDArray) -> pd.DataFrame:

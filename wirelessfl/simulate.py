@@ -113,7 +113,7 @@ def prepared(scenario: Scenario, policy: str, seed: int, calibration: Calibratio
     """Draw the world and find what the policy needs to know beforehand."""
     chosen = choose(POLICIES, policy, "policy")
     w = world(scenario, seed)
-    measured = calibrated(w) if calibration is None else calibration
+    measured = calibrated(w, seed) if calibration is None else calibration
     decider = prepare(chosen, w, measured)
     return Run(policy, seed, w.averaging(decider.interval), measured, decider)
 
