@@ -25,6 +25,7 @@ from wirelessfl.config import SettingsError, choose, load, to_toml
 from wirelessfl.decide import afresh
 from wirelessfl.experiment import begun, check, resume, run
 from wirelessfl.folder import TIMING
+from wirelessfl.known import calibrated
 from wirelessfl.places import Outcome
 from wirelessfl.policy import POLICIES
 from wirelessfl.prepare import prepare
@@ -33,7 +34,7 @@ from wirelessfl.record import Record, allocation_table
 from wirelessfl.settings import Scenario
 from wirelessfl.sweep import TABLE, sweep
 from wirelessfl.sweep_file import EXAMPLE, Task, read_sweep
-from wirelessfl.world import World, measure, world
+from wirelessfl.world import World, world
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,7 +110,7 @@ def _solve(options: argparse.Namespace) -> int:
     s = load(options.scenario, options.set)
     chosen = choose(POLICIES, s.decision.policies[0], "decision.policies")
     w = world(s, s.seed)
-    measured = measure(w)
+    measured = calibrated(w, s.seed)
     seen = w.air.start(w.rng("fading", 0)).seen(w.rng("estimates", 0), w.knowledge, s.decision.outage)
     decider = prepare(chosen, w, measured)
     w = w.averaging(decider.interval)

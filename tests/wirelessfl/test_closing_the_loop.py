@@ -243,6 +243,12 @@ def test_decided_once_the_compression_stays_too(measured):
 
 # decision.calibration
 
+def test_one_decision_rests_on_the_file_that_its_scenario_names(file, nobody_measures, capsys):
+    named = (*SMALL, *LEVERS, SELDOM, f"decision.calibration={file}")
+    assert main(["solve", *(f"--set={each}" for each in named)]) == 0
+    assert "certified over all splits" in capsys.readouterr().out
+
+
 def test_a_file_serves_instead_of_a_pilot_and_gives_the_same_run(file, measured, nobody_measures):
     s = scenario(*LEVERS, SELDOM, f"decision.calibration={file}", "training.rounds=3")
     for one, other in zip(wfl.simulate(s, "joint", 0), played(s, measured), strict=True):
