@@ -16,15 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import joblib
-import numpy as np
 
 from benchmarks.accuracy_report import report
 from benchmarks.study import append, chosen, declare, done, revision
-from learning.algorithm import Plan
-from learning.evaluate import evaluate_all
-from learning.threads import one_thread
-from wirelessfl.config import load
-from wirelessfl.world import world
+from wirelessfl.experiments.runs import trained
 
 SEEDS = (0, 1, 2)
 PARTITIONS = ("iid", "dirichlet")
@@ -85,24 +80,13 @@ def missing(studies: list[str]) -> Iterator[tuple[str, str, str, int]]:
 def run(study: str, partition: str, algorithm: str, seed: int) -> tuple[tuple[str, str, str, int], list[dict]]:
     """Train one cell; a row an evaluation: accuracy, mean traffic of a device so far [byte], CPU time [s]."""
     (settings, cut, rounds, evaluations), (own, ratio) = STUDIES[study], ALGORITHMS[algorithm]
-    w = world(load(None, [*COMMON, *settings, *own, f"data.partition={partition}"]), seed)
-    a, streams, rows, start = w.algorithm, w.streams(), [], time.process_time()
-    plans = [Plan(cut if cut in a.cuts() and len(a.cuts()) > 1 else len(w.net), ratio)] * len(w.shards)
-    state, up, down = a.init(len(w.shards)), 0.0, 0.0
-    when = set(np.linspace(0, rounds, evaluations + 1).round().astype(int)[1:].tolist())
-    with one_thread():
-        for number in range(1, rounds + 1):
-            state, done = a.step(state, w.shards, plans, streams)
-            up += float(np.mean([t.uplink_bits for t in done.traffic])) / 8
-            down += float(np.mean([t.downlink_bits for t in done.traffic])) / 8
-            if number in when:
-                scores = evaluate_all(w.net, a.models(state), w.data.x_test, w.data.y_test, [s.y for s in w.shards])
-                rows.append({"partition": partition, "algorithm": algorithm, "seed": seed, "round": number,
-                             "accuracy": round(scores.accuracy, 5), "own_accuracy": round(scores.own_accuracy, 5),
-                             "train_loss": round(float(np.nanmean(done.loss)), 5), "up_bytes": round(up),
-                             "down_bytes": round(down), "cpu_s": round(time.process_time() - start, 1),
-                             "commit": revision()})
-    return (study, partition, algorithm, seed), rows
+    rows = trained([*COMMON, *settings, *own, f"data.partition={partition}"], seed, cut=cut, ratio=ratio, rounds=rounds,
+                   tests=evaluations)
+    cell = {"partition": partition, "algorithm": algorithm, "seed": seed}
+    return (study, partition, algorithm, seed), [
+        cell | {"round": row["round"], "accuracy": round(row["accuracy"], 5), "own_accuracy": round(row["own_accuracy"], 5),
+                "train_loss": round(row["loss"], 5), "up_bytes": round(row["up_bytes"]), "down_bytes": round(row["down_bytes"]),
+                "cpu_s": row["cpu_s"], "commit": revision()} for row in rows]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from wirelessfl.plot import COLOURS, DASHES, STYLE
+from wirelessfl.style import COLOURS, DASHES, STYLE
 
 OTHERS = ("equal", "fixed-split", "no-pruning")
 EDGE = 1.8          # of the picture

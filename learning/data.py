@@ -92,6 +92,12 @@ def load(name: str, folder: str | Path | None = None, *, train: int | None = Non
     return found.standardised() if standardise else found
 
 
+def available(name: str, folder: str | Path | None = None) -> bool:
+    """Whether :func:`load` finds a data set without a network; "" is none, and always there."""
+    where = folder or os.environ.get(FOLDER_SETTING)
+    return name in ("", "digits") or bool(where and (Path(where) / f"{name}.npz").is_file())
+
+
 def digits() -> Dataset:
     """1797 handwritten digits of 8 x 8 pixels (UCI, by scikit-learn); every fifth is for testing."""
     return _dataset(_digits(), classes=10)

@@ -50,7 +50,7 @@ def test_only_the_command_line_prints():
         for path in files(package):
             calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
             prints = [n for n in calls if isinstance(n.func, ast.Name) and n.func.id == "print"]
-            assert path.name == "__main__.py" or not prints, path
+            assert path.name == "__main__.py" or path.parent.name == "commands" or not prints, path
 
 
 def test_decibels_are_converted_in_one_place():

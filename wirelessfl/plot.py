@@ -11,11 +11,7 @@ from matplotlib.figure import Figure
 
 from channels.units import linear_to_db
 from wirelessfl.record import smoothed
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666", "#E69F00", "#56B4E9")     # Okabe and Ito
-DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (1, 1.2)), (0, (4, 1.5, 1, 1.5)), (0, (2, 2)), "-", "--")
-STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
-         "legend.frameon": False, "figure.constrained_layout.use": True}
+from wirelessfl.style import COLOURS, DASHES, HATCHES, STYLE
 
 
 def latency_accuracy(rounds: pd.DataFrame, runs: pd.DataFrame, target: float, smoothing: int, path: Path) -> None:
@@ -105,7 +101,7 @@ def _splits(axes: Any, devices: pd.DataFrame, gain_db: np.ndarray) -> None:
         share = np.array([np.mean(devices["split"].to_numpy()[which == b] == split) if (which == b).any() else 0.0
                           for b in range(len(edges) - 1)])
         axes.bar(edges[:-1], share, np.diff(edges), bottom=below, align="edge", color=COLOURS[number % len(COLOURS)],
-                 alpha=0.85, label=f"{split}", edgecolor="white", linewidth=0.5, hatch=("", "//", "..", "xx", "\\\\")[number % 5])
+                 alpha=0.85, label=f"{split}", edgecolor="white", linewidth=0.5, hatch=HATCHES[number % len(HATCHES)])
         below += share
     axes.set(xlabel="channel gain [dB]", ylabel="share of rounds [1]", ylim=(0, 1))
     axes.legend(title="blocks on the device", ncols=len(splits), loc="upper center", bbox_to_anchor=(0.5, 1.22), fontsize=8,

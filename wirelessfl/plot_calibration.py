@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from learning.calibration import Calibration
 from learning.crossing import Compression
 from wirelessfl.folder import whole
-from wirelessfl.plot import COLOURS, DASHES, STYLE
+from wirelessfl.style import COLOURS, DASHES, STYLE
 
 MARKS = "osD^v<>Ph*"
 SHOWN = 12            # compressions, at most

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from learning.partition import class_counts
-from wirelessfl.plot import COLOURS, STYLE
+from wirelessfl.style import COLOURS, STYLE
 
 LEAST = 2.0              # diameter of the smallest bubble [point]
 

@@ -1,0 +1,139 @@
+import json
+import os
+
+import pandas as pd
+import pytest
+
+from wirelessfl import experiments
+from wirelessfl import reproduce as module
+from wirelessfl.__main__ import main
+from wirelessfl.config import SettingsError
+from wirelessfl.experiments import FIGURES, PAPERS, Figure
+from wirelessfl.experiments.figure import SIZES
+from wirelessfl.reproduce import chosen, key, reproduce
+from wirelessfl.style import over_seeds, panels
+
+
+def cells(size):
+    return [{"x": x, "seed": seed, "knobs": [size, "k"]} for x in (1, 2, 3) for seed in (0, 1)]
+
+
+def rows(cell):
+    if os.environ.get("BROKEN") == str(cell["x"]):
+        raise ValueError("x is broken")
+    return [{"y": 10.0 * cell["x"] + cell["seed"]}]
+
+
+def draw(table):
+    figure, ((axes,),) = panels()
+    over_seeds(axes, table, "x", "y")
+    axes.set(xlabel="x [1]", ylabel="y [1]")
+    return figure
+
+
+def findings(table):
+    return pd.DataFrame([{"mean of y": table["y"].mean()}])
+
+
+TINY = Figure("tiny", "epsl", "Does it work?", "It does.", dict.fromkeys(SIZES, 1.0),
+              {"small": "", "quick": "", "full": "no-such-data"}, cells, rows, draw, findings)
+
+
+def test_a_figure_leaves_picture_table_and_how_it_was_made(tmp_path):
+    made = reproduce(TINY, tmp_path, "quick")
+    assert made.size == "quick"
+    assert not made.failed
+    table = pd.read_csv(tmp_path / "tiny.csv")
+    assert list(table.columns) == ["x", "seed", "y"]
+    assert table["y"].tolist() == [10, 11, 20, 21, 30, 31]
+    about = json.loads((tmp_path / "tiny.json").read_text())
+    assert about["findings"] == [{"mean of y": 20.5}]
+    assert about["claim"] == "It does."
+    assert len(about["points"]) == 6
+    assert about["points"][0]["knobs"] == ["quick", "k"]
+    assert about["versions"]["numpy"]
+    assert (tmp_path / "tiny.png").stat().st_size > 1000
+    assert (tmp_path / "tiny.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_workers_and_interruptions_leave_no_trace_in_the_files(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    reproduce(TINY, one)
+    for path in list((one / "points" / "tiny").glob("*.json"))[:2]:
+        path.unlink()
+    reproduce(TINY, one, workers=2)
+    reproduce(TINY, two, workers=2)
+    for name in ("tiny.csv", "tiny.png", "tiny.pdf"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+
+
+def test_points_that_are_there_are_not_computed_again(tmp_path, monkeypatch):
+    reproduce(TINY, tmp_path)
+    monkeypatch.setenv("BROKEN", "2")
+    assert not reproduce(TINY, tmp_path).failed
+    (tmp_path / "points" / "tiny" / f"{key(cells('quick')[0])}.json").write_text("{ cut off")
+    monkeypatch.setenv("BROKEN", "1")
+    assert list(reproduce(TINY, tmp_path).failed.values()) == ["x is broken"]
+
+
+def test_a_point_that_fails_is_told_and_the_others_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("BROKEN", "2")
+    told = []
+    made = reproduce(TINY, tmp_path, watch=lambda cell, error: told.append((cell["x"], error)))
+    assert set(made.failed.values()) == {"x is broken"}
+    assert len(made.table) == 4
+    assert len(told) == 6
+    assert not (tmp_path / "tiny.png").exists()
+    monkeypatch.delenv("BROKEN")
+    assert len(reproduce(TINY, tmp_path).table) == 6
+
+
+def test_without_its_data_a_figure_is_made_small(tmp_path, monkeypatch):
+    monkeypatch.setenv("WIRELESSFL_DATA", str(tmp_path))
+    assert reproduce(TINY, tmp_path / "out", "full").size == "small"
+
+
+def test_what_cannot_be_made_is_told_in_a_sentence(tmp_path):
+    with pytest.raises(SettingsError, match="size"):
+        reproduce(TINY, tmp_path, "huge")
+    with pytest.raises(SettingsError, match="figure"):
+        chosen(["epsil"])
+    with pytest.raises(SettingsError, match="at least 1, got 0"):
+        reproduce(TINY, tmp_path, workers=0)
+
+
+def test_the_command_makes_lists_and_says_what_failed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(experiments.FIGURES, "tiny", TINY)
+    monkeypatch.setitem(module.FIGURES, "tiny", TINY)
+    assert main(["reproduce", "tiny", "--out", str(tmp_path), "--workers", "1"]) == 0
+    assert "Does it work?" in (out := capsys.readouterr().out)
+    assert "20.5" in out
+    assert main(["reproduce", "tiny", "--list"]) == 0
+    assert "tiny" in (out := capsys.readouterr().out)
+    assert PAPERS["epsl"] in out
+    monkeypatch.setenv("BROKEN", "3")
+    assert main(["reproduce", "tiny", "--out", str(tmp_path), "--workers", "1", "--afresh"]) == 1
+    assert "x is broken" in capsys.readouterr().err
+    assert main(["reproduce"]) == 2
+
+
+@pytest.mark.parametrize("figure", FIGURES.values(), ids=str)
+def test_every_figure_says_what_it_is(figure):
+    assert figure.paper in PAPERS
+    assert figure.question.endswith("?")
+    assert figure.claim.endswith(".")
+    assert set(figure.minutes) == set(figure.data) == set(SIZES)
+    assert figure.data["small"] in ("", "digits")
+    for size in SIZES:
+        there = figure.cells(size)
+        assert there
+        assert len({key(cell) for cell in there}) == len(there)
+        assert json.loads(json.dumps(there)) == there
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_made_in_small(name, tmp_path):
+    made = reproduce(FIGURES[name], tmp_path, "small", workers=1)
+    assert not made.failed
+    assert len(made.findings)
+    assert (tmp_path / f"{name}.png").stat().st_size > 5000

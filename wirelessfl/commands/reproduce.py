@@ -1,0 +1,76 @@
+"""``wirelessfl reproduce``."""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from wirelessfl.commands.arguments import Commands, command, workers
+from wirelessfl.config import SettingsError
+from wirelessfl.experiments import FIGURES, PAPERS, Figure
+from wirelessfl.experiments.figure import SIZES, Cell
+from wirelessfl.reproduce import POINTS, Made, chosen, reproduce, size_here
+
+
+def add(commands: Commands) -> None:
+    """Add it to the command line."""
+    sub = command(commands, "reproduce", _reproduce, "make figures of the papers that the project began with, again")
+    sub.add_argument("figures", nargs="*", metavar="FIGURE", help=f"figures, papers ({', '.join(PAPERS)}), or all")
+    sub.add_argument("--list", action="store_true", help="name the figures, with what they answer and how long they take")
+    sizes = sub.add_mutually_exclusive_group()
+    for size, about in zip(SIZES, ("seconds, on the embedded digits", "minutes (the default)", "the papers' sizes"), strict=True):
+        sizes.add_argument(f"--{size}", dest="size", action="store_const", const=size, default="quick", help=about)
+    sub.add_argument("--out", type=Path, help="the folder; figures/SIZE without one")
+    sub.add_argument("--afresh", action="store_true", help="compute all points again, also those that are in the folder")
+    workers(sub)
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    if options.list:
+        print(_listed(chosen(options.figures or ["all"])))
+        return 0
+    if not options.figures:
+        raise SettingsError("reproduce takes figures, papers or all; `wirelessfl reproduce --list` names them")
+    folder, failed = options.out or Path("figures") / options.size, 0
+    for figure in chosen(options.figures):
+        if options.afresh:
+            shutil.rmtree(folder / POINTS / figure.name, ignore_errors=True)
+        failed += bool(_one(figure, folder, options).failed)
+    print(f"figures, tables and how they were made: {folder}/" + (
+        f"\nnot drawn: {failed}, as points failed; the same command tries those again" if failed else ""))
+    return 1 if failed else 0
+
+
+def _one(figure: Figure, folder: Path, options: argparse.Namespace) -> Made:
+    """One figure, with a bar of progress and the numbers to compare."""
+    size = size_here(figure, options.size)
+    print(f"{figure.name} ({size}): {figure.question}" + ("" if size == options.size else
+          f"\n    the {options.size} size needs {figure.data[options.size]}, which is not in the data folder (WIRELESSFL_DATA)"))
+    with tqdm(total=len(figure.cells(size)), unit="point", dynamic_ncols=True) as bar:
+        def watch(cell: Cell, error: str) -> None:
+            if error:
+                bar.write(f"failed: {dict(cell)}: {error}", file=sys.stderr)
+            bar.update()
+
+        made = reproduce(figure, folder, options.size, workers=options.workers, watch=watch)
+    if not made.failed:
+        print(f"    the paper: {figure.claim}\n{made.findings.to_string(index=False)}\n")
+    return made
+
+
+def _listed(figures: list[Figure]) -> str:
+    """The figures, paper by paper."""
+    lines = []
+    for paper, about in PAPERS.items():
+        mine = [figure for figure in figures if figure.paper == paper]
+        lines += [f"{paper}: {about}"] * bool(mine)
+        for f in mine:
+            lines.append(f"    {f.name:22s} quick {_time(f.minutes['quick'])}, full {_time(f.minutes['full'])}: {f.question}")
+    quick = sum(figure.minutes["quick"] for figure in figures)
+    return "\n".join([*lines, f"{len(figures)} of {len(FIGURES)} figures, {quick:g} min on two cores with --quick"])
+
+
+def _time(minutes: float) -> str:
+    return f"{minutes:3g} min" if minutes < 120 else f"{minutes / 60:3.0f} h"

@@ -1,0 +1,61 @@
+"""``wirelessfl run`` and ``wirelessfl resume``."""
+
+import argparse
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from wirelessfl.closing import closing_table
+from wirelessfl.commands.arguments import Commands, command, scenario, workers
+from wirelessfl.config import SettingsError, load
+from wirelessfl.experiment import begun, check, resume, run
+from wirelessfl.folder import TIMING
+from wirelessfl.record import Record
+from wirelessfl.settings import Scenario
+
+
+def add(commands: Commands) -> None:
+    """Add both to the command line."""
+    sub = command(commands, "run", _run, "simulate the policies of a scenario, and compare them")
+    scenario(sub)
+    sub.add_argument("--out", type=Path, help="the run folder; runs/NAME-TIME without one")
+    workers(sub)
+    sub = command(commands, "resume", _resume, "go on with a run that was not finished, from its last checkpoint")
+    sub.add_argument("folder", type=Path, help="the run folder")
+    workers(sub)
+
+
+def _run(options: argparse.Namespace) -> int:
+    s = load(options.scenario, options.set)
+    folder = options.out or Path("runs") / f"{s.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    return _watched(s, folder, options.workers, partial(run, s))
+
+
+def _resume(options: argparse.Namespace) -> int:
+    return _watched(begun(options.folder)[1], options.folder, options.workers, resume)
+
+
+def _watched(s: Scenario, folder: Path, workers: int, start: Callable[..., pd.DataFrame]) -> int:
+    """Run or resume, with a bar of progress and a closing table."""
+    if workers < 1:
+        raise SettingsError(f"--workers must be at least 1, got {workers}")
+    found = check(s)
+    runs = len(s.decision.policies) * s.seeds
+    print(f"{s.name}: {len(s.decision.policies)} policies x {s.seeds} seeds, {workers} workers -> {folder}")
+    with tqdm(total=runs * (s.training.rounds if workers == 1 else 1), unit="round" if workers == 1 else "run",
+              dynamic_ncols=True) as bar:
+        def watch(record: Record) -> None:
+            if np.isfinite(record.accuracy):                       # else it was not tested
+                bar.set_postfix_str(f"{record.policy} seed {record.seed}: round {record.round + 1}, accuracy "
+                                    f"{record.accuracy:.3f}, {record.elapsed:.1f} s simulated", refresh=False)
+            bar.update()
+
+        summary = start(folder, workers=workers, watch=watch, found=found)
+    print(closing_table(summary, pd.read_csv(folder / TIMING), s))
+    print(f"\ntables and pictures: {folder}/")
+    return 1 if summary["advice"].any() else 0

@@ -1,0 +1,76 @@
+"""``wirelessfl solve``."""
+
+import argparse
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from channels.units import linear_to_db, watt_to_dbm
+from optim.allocation import Allocation
+from optim.deadline import residual
+from optim.problem import Deadline
+from wirelessfl.commands.arguments import Commands, command, scenario
+from wirelessfl.config import choose, load
+from wirelessfl.decide import afresh
+from wirelessfl.known import calibrated
+from wirelessfl.policy import POLICIES
+from wirelessfl.prepare import prepare
+from wirelessfl.pricing import priced
+from wirelessfl.record import allocation_table
+from wirelessfl.world import World, world
+
+
+def add(commands: Commands) -> None:
+    """Add it to the command line."""
+    scenario(command(commands, "solve", _solve, "decide one round of a scenario, and print the decision"))
+
+
+def _solve(options: argparse.Namespace) -> int:
+    s = load(options.scenario, options.set)
+    chosen = choose(POLICIES, s.decision.policies[0], "decision.policies")
+    w = world(s, s.seed)
+    measured = calibrated(w, s.seed)
+    seen = w.air.start(w.rng("fading", 0)).seen(w.rng("estimates", 0), w.knowledge, s.decision.outage)
+    decider = prepare(chosen, w, measured)
+    w = w.averaging(decider.interval)
+    who, found, whole = afresh(w, measured, decider, seen, 1.0, w.hardware.battery)
+    print(f"{s.name}: policy {s.decision.policies[0]}, seed {s.seed}, first round; {len(w.options)} options, "
+          f"{s.cell.devices} devices, {s.cell.bandwidth_mhz:g} MHz\n")
+    if not found.status.feasible:
+        print(f"status    {found.status.name.lower()}: {found.status.value}\nadvice    "
+              f"{decider.advice(whole, found, np.flatnonzero(who))}")
+        return 1
+    _print_decision(found.among(who), w, seen.up, who)
+    if not who.all():
+        p = priced(w, measured, seen, np.ones((len(who), 2)), energy=w.hardware.battery)
+        everyone = decider.in_time(decider.decide(p), p)
+        print(f"left out  {np.flatnonzero(~who).tolist()}; with everyone: {decider.advice(p, everyone)}\n")
+    _print_grades(replace(decider.allowed(whole), deadline=found.deadline), decider.own(found), certified=decider.policy.band)
+    return 0
+
+
+def _print_decision(found: Allocation, w: World, gain: np.ndarray, who: np.ndarray) -> None:
+    t = allocation_table(found, w.cuts[found.option], gain, w.hardware.speed)[who]
+    with np.errstate(divide="ignore"):
+        shown = pd.DataFrame({
+            "device": t["device"], "gain [dB]": linear_to_db(t["gain"]).round(1),
+            "speed [GFLOP/s]": (t["speed_flops"] / 1e9).round(3), "split [blocks]": t["split"],
+            "pruned [1]": t["pruning_ratio"].round(3), "band [kHz]": (t["bandwidth_hz"] / 1e3).round(1),
+            "power [dBm]": watt_to_dbm(t["power_w"]).round(1), "latency [ms]": (t["latency_s"] * 1e3).round(1),
+            "energy [mJ]": (t["energy_j"] * 1e3).round(2)})
+    print(shown.to_string(index=False), "\n")
+
+
+def _print_grades(problem: Deadline, found: Allocation, *, certified: bool) -> None:
+    grade = residual(problem, found)
+    print(f"round     {float(found.latency.max()) * 1e3:.4g} ms, {float(found.energy.sum()) * 1e3:.4g} mJ\n"
+          f"objective {float(found.objective):.6g} of a round's progress is lost by the bound")
+    if certified:
+        print(f"price     {float(found.price) * 1e6:.4g} of a round's progress per MHz\n"
+              f"gap       {float(found.gap):.2g} of the objective, certified over all splits\n"
+              f"residual  feasibility {grade.feasibility:.1e}, stationarity {grade.stationarity:.1e}, "
+              f"complementarity {grade.complementarity:.1e}")
+    else:
+        print(f"price     none, and no certificate: the band is in equal shares\nresidual  feasibility {grade.feasibility:.1e}")
+    print(f"status    {found.status.value}")

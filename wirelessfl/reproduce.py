@@ -1,0 +1,168 @@
+"""Make a figure: compute its points, in parallel and only those that are not there yet, and draw them.
+
+Beside NAME.png and NAME.pdf stand NAME.csv, the table that was drawn, and NAME.json, which says how it was made: question and
+claim, the numbers to compare, size, all points with their settings, versions and commits. A point is kept as it is computed, in
+``points/NAME/``, under a hash of all that it depends on; so a figure that was interrupted goes on, and one whose knobs were
+turned computes what is new.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pandas as pd
+
+from learning.data import FOLDER_SETTING, available
+from wirelessfl.config import SettingsError, choose
+from wirelessfl.experiments import FIGURES, PAPERS, Figure
+from wirelessfl.experiments.figure import SIZES, Cell
+from wirelessfl.folder import commit, held, now, versions, whole, write_json
+from wirelessfl.places import sentence
+from wirelessfl.style import save
+
+POINTS = "points"
+Watch = Callable[[Cell, str], None]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a figure.
+
+    Attributes
+    ----------
+    size : str
+        The size that was made.
+    table : DataFrame
+        One row or more a point; of those that did not fail.
+    findings : DataFrame
+        The numbers to compare with the paper's claim; empty where a point failed.
+    failed : dict
+        Sentences on what went wrong, by the points' settings as text. With one, nothing is drawn.
+    """
+
+    size: str
+    table: pd.DataFrame
+    findings: pd.DataFrame
+    failed: Mapping[str, str]
+
+
+def chosen(names: Sequence[str]) -> list[Figure]:
+    """Figures by their names, those of their papers, or "all".
+
+    Raises
+    ------
+    SettingsError
+        For another name, with the nearest one that there is.
+    """
+    known: dict[str, list[Figure]] = {"all": list(FIGURES.values())}
+    known |= {paper: [figure for figure in FIGURES.values() if figure.paper == paper] for paper in PAPERS}
+    known |= {name: [figure] for name, figure in FIGURES.items()}
+    return list({figure.name: figure for name in names for figure in choose(known, name, "figure")}.values())
+
+
+def size_here(figure: Figure, size: str) -> str:
+    """The size that can be made: "small", where the data set of the one that is wanted is not in the data folder."""
+    return size if available(choose(figure.data, size, "size")) else "small"
+
+
+def reproduce(figure: Figure, folder: str | Path, size: str = "quick", *, workers: int = 1,
+              watch: Watch = lambda cell, error: None) -> Made:
+    """Make a figure in ``folder``.
+
+    Parameters
+    ----------
+    size : str
+        "small", "quick" or "full"; where the data of that are not there, "small" is made.
+    workers : int
+        Processes, of one thread each; the results do not depend on it.
+    watch : callable
+        Called with every point, at once for those that were there, and a sentence if it failed.
+
+    Raises
+    ------
+    SettingsError
+        For a size that there is not, or where another process makes this figure.
+    """
+    if workers < 1:
+        raise SettingsError(f"--workers must be at least 1, got {workers}")
+    choose(dict.fromkeys(SIZES), size, "size")
+    folder, size = Path(folder), size_here(figure, size)
+    cells, points = figure.cells(size), folder / POINTS / figure.name
+    with held(points, wait=False):
+        found, failed = dict[str, Any](), dict[str, str]()
+        for cell, point, error in _all(figure, cells, points, workers):
+            if error:
+                failed[json.dumps(cell)] = error
+            else:
+                found[key(cell)] = point
+            watch(cell, error)
+        there = [found[key(cell)] for cell in cells if key(cell) in found]
+        table = pd.DataFrame([_plain(point["cell"]) | row for point in there for row in point["rows"]])
+        findings = pd.DataFrame() if failed else _leave(figure, size, there, table, folder)
+    return Made(size, table, findings, failed)
+
+
+def key(cell: Cell) -> str:
+    """Name of a point: a hash of what it depends on."""
+    return hashlib.sha256(json.dumps(cell, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _all(figure: Figure, cells: Sequence[Cell], points: Path, workers: int) -> Iterator[tuple[Cell, Any, str]]:
+    """Every cell with its point, or a sentence on what went wrong."""
+    left = []
+    for cell in cells:
+        point = _read(points / f"{key(cell)}.json")
+        if point is None:
+            left.append(cell)
+        else:
+            yield cell, point, ""
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        pool = joblib.Parallel(n_jobs=workers if left else 1, return_as="generator_unordered", pre_dispatch=workers)
+        yield from pool(joblib.delayed(_point)(figure, cell, points, os.getpid()) for cell in left)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _point(figure: Figure, cell: Cell, points: Path, parent: int) -> tuple[Cell, Any, str]:
+    """Compute one point, and keep it."""
+    begun = time.perf_counter()
+    try:
+        rows = [dict(row) for row in figure.rows(cell)]
+        if os.getpid() != parent != os.getppid():                  # who asked for it was killed, and may have been started again
+            os._exit(1)
+        point = {"cell": dict(cell), "rows": rows, "seconds": round(time.perf_counter() - begun, 1), "made_at": now(),
+                 "commit": commit(), "versions": versions()}
+        write_json(points / f"{key(cell)}.json", point)
+        return cell, json.loads(json.dumps(point)), ""
+    except Exception as error:
+        return cell, None, sentence(error)
+
+
+def _leave(figure: Figure, size: str, points: Sequence[Any], table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Write the table, the figure and how it was made; the numbers to compare."""
+    findings = figure.findings(table)
+    with whole(folder / f"{figure.name}.csv") as file:
+        file.write(table.to_csv(index=False, float_format="%.6g").encode())
+    write_json(folder / f"{figure.name}.json", {
+        "figure": figure.name, "paper": PAPERS[figure.paper], "question": figure.question, "claim": figure.claim, "size": size,
+        "data": figure.data[size], "findings": findings.to_dict("records"), "drawn_at": now(),
+        "seconds": round(sum(point["seconds"] for point in points), 1), "commits": sorted({str(p["commit"]) for p in points}),
+        "versions": versions(), "data_folder_set": bool(os.environ.get(FOLDER_SETTING)), "points": [p["cell"] for p in points]})
+    data = f", {figure.data[size]}" if figure.data[size] else ""
+    save(figure.draw(table), folder / figure.name, "" if size == "full" else f"{size} size{data}")
+    return findings
+
+
+def _plain(cell: Cell) -> dict[str, Any]:
+    return {name: each for name, each in cell.items() if not isinstance(each, list | dict)}
