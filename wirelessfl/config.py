@@ -80,10 +80,15 @@ def _override(table: dict[str, Any], override: str) -> None:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
             raise SettingsError(f"--set {override}: {section} is not a section")
+    table[last] = typed(text)
+
+
+def typed(text: str) -> Any:
+    """A value as TOML writes it; a bare word is a string without its quotes."""
     try:
-        table[last] = tomllib.loads(f"value = {text}")["value"]
+        return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        table[last] = text.strip()                  # a bare word: a string without its quotes
+        return text.strip()
 
 
 def _sentence(error: Any) -> str:

@@ -21,7 +21,7 @@ import pandas as pd
 from learning.data import FOLDER_SETTING, available
 from wirelessfl.config import SettingsError, choose
 from wirelessfl.experiments import FIGURES, PAPERS, Figure
-from wirelessfl.experiments.figure import SIZES, Cell
+from wirelessfl.experiments.figure import Cell, Knobs
 from wirelessfl.folder import commit, held, now, versions, whole, write_json
 from wirelessfl.places import sentence
 from wirelessfl.style import save
@@ -66,12 +66,24 @@ def chosen(names: Sequence[str]) -> list[Figure]:
     return list({figure.name: figure for name in names for figure in choose(known, name, "figure")}.values())
 
 
-def size_here(figure: Figure, size: str) -> str:
-    """The size that can be made: "small", where the data set of the one that is wanted is not in the data folder."""
-    return size if available(choose(figure.data, size, "size")) else "small"
+def knobs_here(figure: Figure, size: str, turned: Knobs | None = None) -> tuple[str, Knobs]:
+    """The size that can be made, with its knobs: "small", where the data set of the one that is wanted is not in the data folder.
+
+    Raises
+    ------
+    SettingsError
+        For a size or a knob that there is not, or a knob's value of another type.
+    """
+    knobs, turned = choose(figure.knobs, size, "size"), turned or {}
+    for name, value in turned.items():
+        kind = type(choose(knobs, name, f"--set for {figure.name}"))
+        if type(value) is not kind and (kind, type(value)) != (float, int):
+            raise SettingsError(f"--set {name}: takes a {kind.__name__} such as {knobs[name]!r}, got {value!r}")
+    knobs = {**knobs, **turned}
+    return (size, knobs) if available(knobs.get("data", "")) else ("small", figure.knobs["small"])
 
 
-def reproduce(figure: Figure, folder: str | Path, size: str = "quick", *, workers: int = 1,
+def reproduce(figure: Figure, folder: str | Path, size: str = "quick", *, turned: Knobs | None = None, workers: int = 1,
               watch: Watch = lambda cell, error: None) -> Made:
     """Make a figure in ``folder``.
 
@@ -79,6 +91,8 @@ def reproduce(figure: Figure, folder: str | Path, size: str = "quick", *, worker
     ----------
     size : str
         "small", "quick" or "full"; where the data of that are not there, "small" is made.
+    turned : dict, optional
+        Knobs with other values than those of the size.
     workers : int
         Processes, of one thread each; the results do not depend on it.
     watch : callable
@@ -91,9 +105,9 @@ def reproduce(figure: Figure, folder: str | Path, size: str = "quick", *, worker
     """
     if workers < 1:
         raise SettingsError(f"--workers must be at least 1, got {workers}")
-    choose(dict.fromkeys(SIZES), size, "size")
-    folder, size = Path(folder), size_here(figure, size)
-    cells, points = figure.cells(size), folder / POINTS / figure.name
+    size, knobs = knobs_here(figure, size, turned)
+    folder, cells = Path(folder), figure.cells(knobs)
+    points = folder / POINTS / figure.name
     with held(points, wait=False):
         found, failed = dict[str, Any](), dict[str, str]()
         for cell, point, error in _all(figure, cells, points, workers):
@@ -104,7 +118,7 @@ def reproduce(figure: Figure, folder: str | Path, size: str = "quick", *, worker
             watch(cell, error)
         there = [found[key(cell)] for cell in cells if key(cell) in found]
         table = pd.DataFrame([_plain(point["cell"]) | row for point in there for row in point["rows"]])
-        findings = pd.DataFrame() if failed else _leave(figure, size, there, table, folder)
+        findings = pd.DataFrame() if failed else _leave(figure, size, knobs, there, table, folder)
     return Made(size, table, findings, failed)
 
 
@@ -149,19 +163,24 @@ def _point(figure: Figure, cell: Cell, points: Path, parent: int) -> tuple[Cell,
         return cell, None, sentence(error)
 
 
-def _leave(figure: Figure, size: str, points: Sequence[Any], table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+def _leave(figure: Figure, size: str, knobs: Knobs, points: Sequence[Any], table: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """Write the table, the figure and how it was made; the numbers to compare."""
     findings = figure.findings(table)
     with whole(folder / f"{figure.name}.csv") as file:
         file.write(table.to_csv(index=False, float_format="%.6g").encode())
     write_json(folder / f"{figure.name}.json", {
         "figure": figure.name, "paper": PAPERS[figure.paper], "question": figure.question, "claim": figure.claim, "size": size,
-        "data": figure.data[size], "findings": findings.to_dict("records"), "drawn_at": now(),
+        "knobs": dict(knobs), "findings": findings.to_dict("records"), "drawn_at": now(),
         "seconds": round(sum(point["seconds"] for point in points), 1), "commits": sorted({str(p["commit"]) for p in points}),
         "versions": versions(), "data_folder_set": bool(os.environ.get(FOLDER_SETTING)), "points": [p["cell"] for p in points]})
-    data = f", {figure.data[size]}" if figure.data[size] else ""
-    save(figure.draw(table), folder / figure.name, "" if size == "full" else f"{size} size{data}")
+    save(figure.draw(table), folder / figure.name, "" if knobs == figure.knobs["full"] else _note(size, knobs, figure))
     return findings
+
+
+def _note(size: str, knobs: Knobs, figure: Figure) -> str:
+    """What a reader should know of a figure that has not the paper's size."""
+    turned = [f"{name} = {value}" for name, value in knobs.items() if value != figure.knobs[size][name] and name != "data"]
+    return ", ".join([f"{size} size", *filter(None, [knobs.get("data")]), *turned])
 
 
 def _plain(cell: Cell) -> dict[str, Any]:

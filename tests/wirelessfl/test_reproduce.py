@@ -14,8 +14,8 @@ from wirelessfl.reproduce import chosen, key, reproduce
 from wirelessfl.style import over_seeds, panels
 
 
-def cells(size):
-    return [{"x": x, "seed": seed, "knobs": [size, "k"]} for x in (1, 2, 3) for seed in (0, 1)]
+def cells(knobs):
+    return [{"x": x, "seed": seed, "list": [knobs["word"], "k"]} for x in range(1, 1 + knobs["most"]) for seed in (0, 1)]
 
 
 def rows(cell):
@@ -36,7 +36,8 @@ def findings(table):
 
 
 TINY = Figure("tiny", "epsl", "Does it work?", "It does.", dict.fromkeys(SIZES, 1.0),
-              {"small": "", "quick": "", "full": "no-such-data"}, cells, rows, draw, findings)
+              {"small": {"most": 3, "word": "a"}, "quick": {"most": 3, "word": "b"},
+               "full": {"most": 3, "word": "c", "data": "no-such-data"}}, cells, rows, draw, findings)
 
 
 def test_a_figure_leaves_picture_table_and_how_it_was_made(tmp_path):
@@ -50,7 +51,7 @@ def test_a_figure_leaves_picture_table_and_how_it_was_made(tmp_path):
     assert about["findings"] == [{"mean of y": 20.5}]
     assert about["claim"] == "It does."
     assert len(about["points"]) == 6
-    assert about["points"][0]["knobs"] == ["quick", "k"]
+    assert about["points"][0]["list"] == ["b", "k"]
     assert about["versions"]["numpy"]
     assert (tmp_path / "tiny.png").stat().st_size > 1000
     assert (tmp_path / "tiny.pdf").read_bytes().startswith(b"%PDF")
@@ -71,7 +72,7 @@ def test_points_that_are_there_are_not_computed_again(tmp_path, monkeypatch):
     reproduce(TINY, tmp_path)
     monkeypatch.setenv("BROKEN", "2")
     assert not reproduce(TINY, tmp_path).failed
-    (tmp_path / "points" / "tiny" / f"{key(cells('quick')[0])}.json").write_text("{ cut off")
+    (tmp_path / "points" / "tiny" / f"{key(cells(TINY.knobs['quick'])[0])}.json").write_text("{ cut off")
     monkeypatch.setenv("BROKEN", "1")
     assert list(reproduce(TINY, tmp_path).failed.values()) == ["x is broken"]
 
@@ -100,6 +101,16 @@ def test_what_cannot_be_made_is_told_in_a_sentence(tmp_path):
         chosen(["epsil"])
     with pytest.raises(SettingsError, match="at least 1, got 0"):
         reproduce(TINY, tmp_path, workers=0)
+    with pytest.raises(SettingsError, match=r"--set for tiny: 'mots' is none of .*did you mean 'most'"):
+        reproduce(TINY, tmp_path, turned={"mots": 2})
+    with pytest.raises(SettingsError, match="--set most: takes a int such as 3, got 'two'"):
+        reproduce(TINY, tmp_path, turned={"most": "two"})
+
+
+def test_a_knob_that_is_turned_makes_other_points(tmp_path):
+    assert len(reproduce(TINY, tmp_path, turned={"most": 1}).table) == 2
+    assert json.loads((tmp_path / "tiny.json").read_text())["knobs"] == {"most": 1, "word": "b"}
+    assert len(reproduce(TINY, tmp_path).table) == 6
 
 
 def test_the_command_makes_lists_and_says_what_failed(tmp_path, monkeypatch, capsys):
@@ -115,6 +126,9 @@ def test_the_command_makes_lists_and_says_what_failed(tmp_path, monkeypatch, cap
     assert main(["reproduce", "tiny", "--out", str(tmp_path), "--workers", "1", "--afresh"]) == 1
     assert "x is broken" in capsys.readouterr().err
     assert main(["reproduce"]) == 2
+    assert main(["reproduce", "tiny", "--set", "most=1", "--set", "word=d", "--out", str(tmp_path), "--workers", "1"]) == 0
+    assert main(["reproduce", "tiny", "--set", "most"]) == 2
+    assert main(["reproduce", "all", "--set", "most=1"]) == 2
 
 
 @pytest.mark.parametrize("figure", FIGURES.values(), ids=str)
@@ -122,10 +136,11 @@ def test_every_figure_says_what_it_is(figure):
     assert figure.paper in PAPERS
     assert figure.question.endswith("?")
     assert figure.claim.endswith(".")
-    assert set(figure.minutes) == set(figure.data) == set(SIZES)
-    assert figure.data["small"] in ("", "digits")
+    assert set(figure.minutes) == set(figure.knobs) == set(SIZES)
+    assert figure.knobs["small"].get("data", "") in ("", "digits")
+    assert len({tuple(knobs) for knobs in figure.knobs.values()}) == 1
     for size in SIZES:
-        there = figure.cells(size)
+        there = figure.cells(figure.knobs[size])
         assert there
         assert len({key(cell) for cell in there}) == len(there)
         assert json.loads(json.dumps(there)) == there

@@ -8,10 +8,10 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from wirelessfl.commands.arguments import Commands, command, workers
-from wirelessfl.config import SettingsError
+from wirelessfl.config import SettingsError, typed
 from wirelessfl.experiments import FIGURES, PAPERS, Figure
-from wirelessfl.experiments.figure import SIZES, Cell
-from wirelessfl.reproduce import POINTS, Made, chosen, reproduce, size_here
+from wirelessfl.experiments.figure import SIZES, Cell, Knobs
+from wirelessfl.reproduce import POINTS, Made, chosen, knobs_here, reproduce
 
 
 def add(commands: Commands) -> None:
@@ -22,6 +22,8 @@ def add(commands: Commands) -> None:
     sizes = sub.add_mutually_exclusive_group()
     for size, about in zip(SIZES, ("seconds, on the embedded digits", "minutes (the default)", "the papers' sizes"), strict=True):
         sizes.add_argument(f"--{size}", dest="size", action="store_const", const=size, default="quick", help=about)
+    sub.add_argument("--set", action="append", default=[], metavar="KNOB=VALUE",
+                     help="turn a knob of one figure (its file has them all), such as rounds=60")
     sub.add_argument("--out", type=Path, help="the folder; figures/SIZE without one")
     sub.add_argument("--afresh", action="store_true", help="compute all points again, also those that are in the folder")
     workers(sub)
@@ -33,28 +35,39 @@ def _reproduce(options: argparse.Namespace) -> int:
         return 0
     if not options.figures:
         raise SettingsError("reproduce takes figures, papers or all; `wirelessfl reproduce --list` names them")
-    folder, failed = options.out or Path("figures") / options.size, 0
-    for figure in chosen(options.figures):
+    folder, failed, turned = options.out or Path("figures") / options.size, 0, _turned(options.set)
+    figures = chosen(options.figures)
+    if turned and len(figures) > 1:
+        raise SettingsError("--set turns the knobs of one figure: name one")
+    for figure in figures:
         if options.afresh:
             shutil.rmtree(folder / POINTS / figure.name, ignore_errors=True)
-        failed += bool(_one(figure, folder, options).failed)
+        failed += bool(_one(figure, folder, options, turned).failed)
     print(f"figures, tables and how they were made: {folder}/" + (
         f"\nnot drawn: {failed}, as points failed; the same command tries those again" if failed else ""))
     return 1 if failed else 0
 
 
-def _one(figure: Figure, folder: Path, options: argparse.Namespace) -> Made:
+def _turned(given: list[str]) -> Knobs:
+    """Knobs from the command line."""
+    for each in given:
+        if "=" not in each:
+            raise SettingsError(f"--set takes KNOB=VALUE, got {each!r}")
+    return {name.strip(): typed(text) for name, _, text in (each.partition("=") for each in given)}
+
+
+def _one(figure: Figure, folder: Path, options: argparse.Namespace, turned: Knobs) -> Made:
     """One figure, with a bar of progress and the numbers to compare."""
-    size = size_here(figure, options.size)
+    size, knobs = knobs_here(figure, options.size, turned)
     print(f"{figure.name} ({size}): {figure.question}" + ("" if size == options.size else
-          f"\n    the {options.size} size needs {figure.data[options.size]}, which is not in the data folder (WIRELESSFL_DATA)"))
-    with tqdm(total=len(figure.cells(size)), unit="point", dynamic_ncols=True) as bar:
+          f"\n    the {options.size} size needs a data set that is not in the data folder (WIRELESSFL_DATA)"))
+    with tqdm(total=len(figure.cells(knobs)), unit="point", dynamic_ncols=True) as bar:
         def watch(cell: Cell, error: str) -> None:
             if error:
                 bar.write(f"failed: {dict(cell)}: {error}", file=sys.stderr)
             bar.update()
 
-        made = reproduce(figure, folder, options.size, workers=options.workers, watch=watch)
+        made = reproduce(figure, folder, options.size, turned=turned, workers=options.workers, watch=watch)
     if not made.failed:
         print(f"    the paper: {figure.claim}\n{made.findings.to_string(index=False)}\n")
     return made

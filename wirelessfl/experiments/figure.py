@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib.figure
 import pandas as pd
 
+Knobs = Mapping[str, Any]
 Cell = Mapping[str, Any]
 SIZES = ("small", "quick", "full")
 
@@ -30,11 +31,11 @@ class Figure:
         What the paper says to that, as far as it is known.
     minutes : dict
         Expected time on two cores, of each size [min].
-    data : dict
-        Data set of each size; "" where none is needed.
+    knobs : dict
+        Of each size, all that may be turned, by name: plain values (numbers, words, lists of them). A knob ``data`` names the
+        data set that is needed.
     cells : callable
-        From a size to the figure's points: dictionaries of plain values (numbers, words, lists of them) that say all that their
-        rows depend on, seeds included.
+        From knobs to the figure's points: dictionaries of plain values that say all that their rows depend on, seeds included.
     rows : callable
         From a cell to its rows, dictionaries too. The columns of the figure's table are those of the rows and the plain values
         of the cell that are no lists.
@@ -49,8 +50,8 @@ class Figure:
     question: str
     claim: str
     minutes: Mapping[str, float]
-    data: Mapping[str, str]
-    cells: Callable[[str], Sequence[Cell]]
+    knobs: Mapping[str, Knobs]
+    cells: Callable[[Knobs], Sequence[Cell]]
     rows: Callable[[Cell], Sequence[Mapping[str, Any]]]
     draw: Callable[[pd.DataFrame], matplotlib.figure.Figure]
     findings: Callable[[pd.DataFrame], pd.DataFrame]
