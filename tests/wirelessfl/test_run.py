@@ -136,6 +136,23 @@ def test_scenario_prints_toml(capsys):
     assert "devices = 7  # number of devices" in capsys.readouterr().out
 
 
+def test_solve_shows_what_compresses_where_there_was_a_choice(capsys):
+    assert main(["solve", *SMALL]) == 0
+    assert "bits [bit]" not in capsys.readouterr().out
+    assert main(["solve", *SMALL, "--set=decision.smashed_bits=[4]", "--set=decision.dropouts=[0.5]",
+                 "--set=decision.intervals=[2]"]) == 0
+    printed = capsys.readouterr().out
+    lines = [line.split() for line in printed.splitlines()]
+    header = next(line for line in printed.splitlines() if "split [blocks]" in line)
+    assert "smashed bits [bit]" in header
+    assert "dropout [1]" in header
+    assert "update bits" not in header
+    rows = [line for line in lines if line and line[0].isdigit()]
+    assert len(rows) == 3
+    assert all(row[4:6] == ["4", "0.5"] for row in rows)
+    assert "averaged every 2 rounds" in printed
+
+
 def test_solve_says_who_is_left_out_and_why(capsys):
     assert main(["solve", *SMALL[:-2], "--set=decision.deadline_ms=5"]) == 0
     printed = capsys.readouterr().out

@@ -14,6 +14,7 @@ from wirelessfl.commands.arguments import Commands, command, scenario
 from wirelessfl.config import choose, load
 from wirelessfl.decide import afresh
 from wirelessfl.known import calibrated
+from wirelessfl.options import FIELDS, LEVERS
 from wirelessfl.policy import POLICIES
 from wirelessfl.prepare import prepare
 from wirelessfl.pricing import priced
@@ -51,15 +52,22 @@ def _solve(options: argparse.Namespace) -> int:
 
 
 def _print_decision(found: Allocation, w: World, gain: np.ndarray, who: np.ndarray) -> None:
+    """A row a device; what compresses is shown where there was a choice."""
     t = allocation_table(found, w.cuts[found.option], gain, w.hardware.speed)[who]
+    open_levers = [(field, unit) for field, lever, unit in zip(FIELDS, LEVERS, ("bit", "bit", "1"), strict=True)
+                   if getattr(w.scenario.decision, lever)]
     with np.errstate(divide="ignore"):
         shown = pd.DataFrame({
             "device": t["device"], "gain [dB]": linear_to_db(t["gain"]).round(1),
             "speed [GFLOP/s]": (t["speed_flops"] / 1e9).round(3), "split [blocks]": t["split"],
+            **{f"{field.replace('_', ' ')} [{unit}]": [getattr(w.options[at].compression, field) for at in found.option[who]]
+               for field, unit in open_levers},
             "pruned [1]": t["pruning_ratio"].round(3), "band [kHz]": (t["bandwidth_hz"] / 1e3).round(1),
             "power [dBm]": watt_to_dbm(t["power_w"]).round(1), "latency [ms]": (t["latency_s"] * 1e3).round(1),
             "energy [mJ]": (t["energy_j"] * 1e3).round(2)})
     print(shown.to_string(index=False), "\n")
+    if w.scenario.decision.intervals:
+        print(f"interval  client sides are averaged every {w.algorithm.interval} rounds\n")
 
 
 def _print_grades(problem: Deadline, found: Allocation, *, certified: bool) -> None:
