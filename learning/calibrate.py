@@ -7,8 +7,8 @@ The bound sums one round's descent over the rounds t, so its relative bias is a 
 for every cut over a grid of pruning ratios; h_k is the gradient of device k at the pruned weights, with zeros where they were
 pruned, all devices pruning alike. It is fitted by scale rho^exponent up to ``most_bias``. What compression and rare averaging do
 is measured in the same units, each variant for itself (``learning.distortion``, ``learning.drift``). The noise enters as the
-means of beta sigma^2 (sampling) and beta Omega (compression). The literature's form takes the largest beta, sigma_j^2, G_j^2 and
-W_j^2 per block j instead.
+means of beta sigma^2 (sampling) and beta Omega (compression; rounded updates with the curvature that they see). The literature's
+form takes the largest beta, sigma_j^2, G_j^2 and W_j^2 per block j instead.
 """
 
 from collections.abc import Sequence
@@ -130,7 +130,7 @@ def _estimate(seen: Sequence[Snapshot], intervals: Sequence[int], most_bias: flo
     bias = np.maximum(np.sum([s.bias for s in seen], axis=0) / square, 0.0)
     fits = np.array([fit_power_law(np.array(RATIOS), row, most_bias) for row in bias]).T
     distortion, drifted = np.sum([s.distortion for s in seen], axis=0), np.sum([s.drift for s in seen], axis=0).cumsum(axis=1)
-    noise = np.mean([s.smoothness * s.distortion[..., 1] for s in seen], axis=0)
+    noise = np.mean([s.distortion[..., 1] for s in seen], axis=0)
     weight = np.sum([s.weight for s in seen], axis=0)
     at = np.array(intervals) - 1
     return {

@@ -30,7 +30,8 @@ class Calibration:
     compression_bias : (C, V)
         Squared bias of the compression, relative as kappa [1].
     compression_noise : (C, V)
-        Mean of beta Omega, Omega the variance that the compression adds to one device's mini-batch gradient.
+        Mean of beta Omega, Omega the variance that the compression adds to one device's mini-batch gradient; what rounding of
+        updates adds is weighed by its own curvature in the place of beta (``learning.distortion``).
     intervals : (N,)
         Rounds between two averagings; 1 is the first.
     drift : (C, N)

@@ -8,6 +8,16 @@ average over devices, sum omega_k e_k, the mean squared norm
 With independent draws of it, products of two draws have the mean \|\|b\|\|^2: that parts the two. Rounded updates are unbiased,
 and what they add is known without a draw (``compress.rounding_variance``). Errors are of mini-batches of the size that training
 has: the noise of what crosses falls with it.
+
+What a noise costs is its square times the curvature along it. What crosses the cut makes a noise that goes where gradients go,
+and its curvature is taken to be beta. Rounding tosses a coin for each weight, whether the loss bends there or not: with v the
+variances of the averaged update's entries and H the Hessian of F, errors e of these variances and independent signs have
+
+.. math:: \mathrm{E}\; e^\top H e = \textstyle\sum_i H_{ii} v_i, \qquad
+          e^\top H e \approx \langle e, \nabla F(w + \eta e) - \nabla F(w - \eta e) \rangle / 2 \eta,          \tag{2}
+
+the second over the very stretch that a step moves the weights; block by block, for the blocks of a client side are those that are
+rounded.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,8 +47,10 @@ class Distortion:
     Attributes
     ----------
     probe : Probe
-    batch : int
-        Samples of a mini-batch.
+    batch, lr : int, float
+        Mini-batch and learning rate of the training.
+    smoothness : float
+        beta, the curvature along the gradient.
     sent : int
         Blocks whose updates may be sent: of a cut behind them, only they are.
     rng : callable
@@ -47,11 +59,13 @@ class Distortion:
 
     probe: Probe
     batch: int
+    lr: float
+    smoothness: float
     sent: int
     rng: Callable[[int], torch.Generator]
 
     def measure(self, cuts: Sequence[int], variants: Sequence[Compression]) -> NDArray:
-        """Squared bias of the averaged gradient, and variance Omega of one device's, of each cut and variant (C, V, 2).
+        """Squared bias of the averaged gradient, and variance Omega of one device's times the curvature along it (C, V, 2).
 
         What is the same at a cut is measured once, and what changes nothing not at all. A squared bias is unbiased, and may
         come out below zero.
@@ -63,11 +77,12 @@ class Distortion:
             return found
         exact = [self._averaged(number, lambda shard: self.probe.gradient(self.probe.weights, shard)[1], rounded)
                  for number in range(DRAWS)]
+        bends = self._bends(rounded)
         for i, cut in enumerate(cuts):
             for kind in set(crossing[i]):
-                parts = self._parts(cut, kind, rounded, exact)
+                bias, noise, coins = self._parts(cut, kind, rounded, exact)
                 for v in (v for v, c in enumerate(crossing[i]) if c == kind):
-                    found[i, v] = self._joined(cut, variants[v], *parts, rounded)
+                    found[i, v] = bias, self._joined(cut, variants[v], noise, coins * bends, rounded)
         return found
 
     def _parts(self, cut: int, kind: Compression, rounded: Sequence[tuple[int, str]],
@@ -81,11 +96,31 @@ class Distortion:
         errors = [params.combine(torch.sub, mean, here) for (mean, _), (here, _) in zip(drawn, exact, strict=True)]
         return *parted(errors), np.mean([coins for _, coins in drawn], axis=0)
 
-    def _joined(self, cut: int, variant: Compression, bias: float, noise: float, coins: NDArray,
-                rounded: Sequence[tuple[int, str]]) -> tuple[float, float]:
+    def _joined(self, cut: int, variant: Compression, noise: float, coins: NDArray, rounded: Sequence[tuple[int, str]]) -> float:
+        """What crosses and what is rounded together, as of one device."""
+        cost = self.smoothness * noise
         if variant.update_bits < FLOAT_BITS:
-            noise += float(coins[rounded.index((variant.update_bits, variant.scales)), :min(cut, self.sent)].sum())
-        return bias, noise / float(self.probe.share @ self.probe.share)
+            cost += float(coins[rounded.index((variant.update_bits, variant.scales)), :min(cut, self.sent)].sum())
+        return cost / float(self.probe.share @ self.probe.share)
+
+    def _bends(self, rounded: Sequence[tuple[int, str]]) -> NDArray:
+        """The curvature that each rounding sees in each block, (2) over the variance (R, L)."""
+        found = np.zeros((len(rounded), len(self.probe.net)))
+        for row, kind in zip(found, rounded, strict=True):
+            spread, rng = self._spread(*kind), self.rng(len(self.probe.net))
+            tossed = ({name: v.sqrt() * signs(v, rng) for name, v in spread.items()} for _ in range(DRAWS))
+            rises = np.mean([self.probe.bent({name: self.lr * e for name, e in one.items()}) for one in tossed], axis=0)
+            sizes = self.probe.by_block({name: v.sqrt() for name, v in spread.items()})
+            row += np.divide(rises, self.lr**2 * sizes, out=np.zeros_like(sizes), where=sizes > 0)
+        return found
+
+    def _spread(self, bits: int, scales: str) -> Params:
+        """Variance of each entry of the averaged update by its rounding, for one mini-batch of each device."""
+        spread: Params = {}
+        for shard, share in zip(self.probe.shards, self.probe.share, strict=True):
+            grads = self.probe.gradient(self.probe.weights, self._mini_batch(shard, 0))[1]
+            add(spread, {name: rounding_variance(g, bits, scales) for name, g in grads.items()}, share**2)
+        return spread
 
     def _averaged(self, number: int, gradient: Gradient, rounded: Sequence[tuple[int, str]]) -> tuple[Params, NDArray]:
         """The averaged gradient of one mini-batch of each device, and the variance that each rounding adds to it (R, L)."""
@@ -104,6 +139,11 @@ class Distortion:
         full = max(len(shard) // self.batch, 1)
         start = number % full * self.batch
         return Shard(shard.x[start:start + self.batch], shard.y[start:start + self.batch])
+
+
+def signs(like: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    """Plus or minus one, by a coin each; drawn on the CPU, so that draws are the same on every device."""
+    return (2 * torch.randint(0, 2, like.shape, generator=rng) - 1).to(like)
 
 
 def parted(errors: Sequence[Params]) -> tuple[float, float]:

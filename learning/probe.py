@@ -56,6 +56,17 @@ class Probe:
             add(found, self._weighted(weights, group))
         return found
 
+    def bent(self, step: Params) -> NDArray:
+        """How much the slope rises along a change ``step`` of the weights, each block's share of it (L,): e' H e for a step e.
+
+        The Hessian H of F is the mean of that from one step behind to one ahead.
+        """
+        ahead, behind = (self.mean(moved(self.weights, step, side)) for side in (-1.0, 1.0))
+        rises = np.zeros(len(self.net))
+        for name, e in step.items():
+            rises[params.block_of(name)] += float(((ahead[name] - behind[name]) * e).sum()) / 2
+        return rises
+
     def parts(self, number: int) -> list["Probe"]:
         """Probes of disjoint samples; a device with less than one for each has all in all."""
         if number == 1:

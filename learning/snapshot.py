@@ -58,7 +58,7 @@ class Snapshot:
     bias : (C, J)
         |grad F - sum omega_k h_k|^2.
     distortion : (C, V, 2)
-        Squared bias, and Omega.
+        Squared bias, and Omega times the curvature along it.
     drift : (C, I, 2)
         Of each round since the checkpoint, as ``drift.drift``.
     square, squares : float
@@ -108,12 +108,13 @@ def snapshot(probe: Probe, wanted: Wanted, batches: torch.Generator, rng: Callab
         return wanted.pruning.mask_by(params.front(probe.weights, min(cut, wanted.shared)), ratio, known, rng(cut))
 
     trained = {name: probe.weights[name] for name in whole}
+    beta = float(np.sqrt(params.squared_norm(bend)) / step)
+    distortion = Distortion(probe, wanted.batch, wanted.lr, beta, wanted.shared, rng)
     return Snapshot(
         loss=loss, bias=np.array([[_missed(some, mask(cut, ratio), slopes) for ratio in wanted.ratios] for cut in wanted.cuts]),
-        distortion=Distortion(probe, wanted.batch, wanted.shared, rng).measure(wanted.cuts, wanted.compressions),
+        distortion=distortion.measure(wanted.cuts, wanted.compressions),
         drift=np.array([_drift(probe, min(cut, wanted.shared), wanted, square) for cut in wanted.cuts]),
-        square=square, squares=squares, sampled=params.squared_norm(whole),
-        smoothness=float(np.sqrt(params.squared_norm(bend)) / step),
+        square=square, squares=squares, sampled=params.squared_norm(whole), smoothness=beta,
         sampling=sampling, gradient=sampling + own, weight=probe.by_block(trained),
         pruned=np.array([_left_out(probe, mask(len(probe.net), ratio), trained) for ratio in wanted.ratios]).T)
 

@@ -22,7 +22,7 @@ from wirelessfl.pricing import constants
 from wirelessfl.settings import Scenario
 from wirelessfl.world import World, measure, world
 
-KIND, FORMAT, FOLDER = "wirelessfl calibration", 2, Path("calibrations")
+KIND, FORMAT, FOLDER = "wirelessfl calibration", 3, Path("calibrations")
 UNSEEN = ("rounds", "device", "evaluate_every", "target_accuracy", "smoothing")        # settings of a training that no pilot sees
 SEEN = ("bias_max", "splits", "update_bits", "smashed_bits", "dropouts", "intervals")    # of decisions, that do, beside pilot_*
 OTHER = {"settings": "settings of another version"}                               # where none that both know differ

@@ -5,7 +5,9 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-from tiny_task import SMALL, network, normed_blocks, plain, shards
+from tiny_task import SMALL, network, normed_blocks, plain, shards, smooth_blocks
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
 from learning import distortion, params
@@ -27,8 +29,19 @@ def probe(net, data):
     return Probe(net, params.values(net), data, [len(d) for d in data])
 
 
+def distortion_of(net, data, batch=100, sent=3, lr=LR, seed=1):
+    """With a smoothness of one: what crosses counts with its variance."""
+    return Distortion(probe(net, data), batch, lr, 1.0, sent, lambda cut: Streams(seed, seed).draws(0, cut).compression)
+
+
 def distorted(net, data, variants, batch=100, sent=3, cuts=CUTS):
-    return Distortion(probe(net, data), batch, sent, lambda cut: Streams(1).draws(0, cut).compression).measure(cuts, variants)
+    return distortion_of(net, data, batch, sent).measure(cuts, variants)
+
+
+@pytest.fixture
+def bent_like_one(monkeypatch):
+    """Rounding counts with its variance, too."""
+    monkeypatch.setattr(Distortion, "_bends", lambda self, rounded: 1.0)
 
 
 def measured(net, data, variants, own=PLAIN, **settings):
@@ -90,6 +103,7 @@ def test_no_compression_costs_nothing(rng, monkeypatch):
     assert not distorted(network(), shards(rng, 10, 20), [PLAIN]).any()
 
 
+@pytest.mark.usefixtures("bent_like_one")
 def test_the_noise_is_that_of_one_device_whatever_their_number(rng):
     """One device, or four with the same data and draws of their own: Omega is the same, up to what four draws see."""
     net, (data,) = network(), shards(rng, 30)
@@ -105,12 +119,34 @@ def test_dropout_in_a_larger_batch_is_a_smaller_noise_in_proportion(rng):
     assert small / large == pytest.approx(16, rel=0.5)
 
 
+@pytest.mark.usefixtures("bent_like_one")
 def test_the_rounding_is_of_gradients_of_mini_batches(rng):
     net, (data,) = network(), shards(rng, 8)
     start = params.values(net)
     halves = [learn(net, start, data.x[i:i + 4], data.y[i:i + 4]).grads for i in (0, 4)]
     by_hand = np.mean([sum(float(rounding_variance(g, 4).sum()) for g in params.front(half, 1).values()) for half in halves])
     assert distorted(net, [data], [ROUNDED], batch=4, cuts=(1,))[0, 0] == pytest.approx([0, by_hand], rel=1e-9)
+
+
+def test_rounding_sees_the_curvature_of_each_weight_that_it_moves(rng):
+    """With v the variances by hand and the Hessian by autograd, E e' H e = sum H_ii v_i over the blocks of a client side."""
+    net, data = network(make=smooth_blocks), shards(rng, 10, 20)
+    start, share = params.values(net), np.array([1, 2]) / 3
+    slopes = [learn(net, start, d.x, d.y).grads for d in data]
+    spread = {name: sum(w**2 * rounding_variance(g[name], 2) for w, g in zip(share, slopes, strict=True)) for name in slopes[0]}
+    curved = {name: torch.func.hessian(lambda value, name=name: loss(net, start | {name: value}, data, share))(start[name])
+              for name in start}
+    by_hand = {name: float(curved[name].reshape(v.numel(), -1).diagonal() @ v.flatten()) for name, v in spread.items()}
+    found = np.mean([distortion_of(net, data, lr=1e-4, seed=seed).measure(CUTS, [Compression(update_bits=2)])[:, 0, 1]
+                     for seed in range(150)], axis=0)
+    blocks = [sum(v for name, v in by_hand.items() if params.block_of(name) < cut) / (share @ share) for cut in CUTS]
+    np.testing.assert_allclose(found, blocks, rtol=0.12)
+
+
+def loss(net, weights, data, share):
+    """F, as devices with these shares of the data have it."""
+    each = [cross_entropy(functional_call(net, weights, (d.x,)), d.y) for d in data]
+    return sum(w * one for w, one in zip(share, each, strict=True))
 
 
 def test_errors_are_parted_into_their_mean_and_their_spread():

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from tiny_task import gradient, network, normed_blocks, shards
+from tiny_task import gradient, network, normed_blocks, shards, smooth_blocks
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
 from learning import params
@@ -40,6 +42,23 @@ def test_squares_are_told_apart_by_block(rng):
     net = network()
     found = probe(net, shards(rng, 5), (5,)).by_block(params.values(net))
     assert found == pytest.approx([sum(float((p.detach()**2).sum()) for p in block.parameters()) for block in net], rel=1e-12)
+
+
+def test_a_step_meets_the_curvature_that_the_hessian_has_along_it(rng):
+    net, data = network(make=smooth_blocks), shards(rng, 7, 10)
+    found = probe(net, data, (7, 10))
+    step = {name: 1e-4 * torch.from_numpy(rng.standard_normal(p.shape)) for name, p in net.named_parameters()}
+    names = list(step)
+
+    def loss(weights):
+        return sum(len(d) / 17 * cross_entropy(functional_call(net, weights, (d.x,)), d.y) for d in data)
+
+    def slope(*values):
+        return torch.func.grad(loss)(dict(zip(names, values, strict=True)))
+
+    _, along = torch.func.jvp(slope, tuple(found.weights[name] for name in names), tuple(step[name] for name in names))
+    by_hand = [sum(float((along[name] * step[name]).sum()) for name in names if params.block_of(name) == b) for b in range(3)]
+    np.testing.assert_allclose(found.bent(step), by_hand, rtol=1e-4)
 
 
 def test_a_step_moves_what_has_a_gradient_and_leaves_its_arguments_alone(rng):

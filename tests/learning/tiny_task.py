@@ -40,6 +40,12 @@ def three_blocks(shape, classes):
     )
 
 
+def smooth_blocks(shape, classes):
+    """The same without kinks, for whoever looks at second derivatives."""
+    conv, hidden, last = three_blocks(shape, classes)
+    return nn.Sequential(nn.Sequential(conv[0], nn.Tanh()), nn.Sequential(*hidden[:2], nn.Tanh()), last)
+
+
 def normed_blocks(shape, classes):
     """The same with batch norm in the first two blocks."""
     return nn.Sequential(
