@@ -63,7 +63,8 @@ class Constants:
     bias : (O,) array
         kappa_0, relative bias of the option's compression [1].
     noise : (O,) array
-        Mean along the pilot of beta Omega, with Omega the variance that the compression adds to a device's gradient.
+        Mean along the pilot of beta Omega, with Omega the variance that the compression adds to a device's gradient (of rounding,
+        with the curvature that it sees in the place of beta).
     gradient, weight : (O,) array
         G_c^2 and W_c^2, squared norms of the client side's gradient and weights.
     drift : (O,) array
