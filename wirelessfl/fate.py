@@ -27,6 +27,8 @@ class Fate:
         Whether it took longer than the round was planned to take.
     uplink_outage, downlink_outage : bool array
         Whether a rate that was chosen for it was more than its link carried.
+    download, computing, serving, upload : array
+        What the latency went into: receiving, its own work, the server's for it, sending [s].
     """
 
     latency: NDArray
@@ -35,6 +37,10 @@ class Fate:
     late: NDArray
     uplink_outage: NDArray
     downlink_outage: NDArray
+    download: NDArray
+    computing: NDArray
+    serving: NDArray
+    upload: NDArray
 
     @property
     def outage(self) -> NDArray:
@@ -56,11 +62,11 @@ class Downlink:
     carried: NDArray
 
 
-NOTHING = Fate(np.zeros(0), np.zeros(0), *(np.zeros(0, bool) for _ in range(4)))
+NOTHING = Fate(*(np.zeros(0, kind) for kind in (*2 * [float], *4 * [bool], *4 * [float])))
 
 
 def fate(rng: np.random.Generator, planned: Allocation, problem: Deadline, truth: NDArray, down: Downlink, packets: Packets,
-         patience: float = 0.0, left: ArrayLike = np.inf) -> Fate:
+         patience: float = 0.0, left: ArrayLike = np.inf, serving: ArrayLike = 0.0) -> Fate:
     """Let a round happen that was planned for ``problem``: the download, the computing, the upload.
 
     Parameters
@@ -73,6 +79,8 @@ def fate(rng: np.random.Generator, planned: Allocation, problem: Deadline, truth
         The server goes on without those who are not through after so many times the planned time of the round [1]; 0 waits.
     left : (K,) array
         Energy in the batteries [J]: a device whose battery runs out on the way is lost.
+    serving : (K,) array
+        How much of the computing is the server's [s]; it counts as the last of it.
 
     Notes
     -----
@@ -93,4 +101,7 @@ def fate(rng: np.random.Generator, planned: Allocation, problem: Deadline, truth
     energy = done * (planned.energy - planned.power * mean * over(bits, asked))
     energy = energy + planned.power * np.clip(rest - computing, 0.0, upward.time)
     through = upward.arrived & downward.arrived & (took <= latency) & (energy <= left)
-    return Fate(latency, np.minimum(energy, left), through, took > round_time, upward.outage, downward.outage)
+    computed = np.minimum(rest, computing)
+    own = np.minimum(computed, np.maximum(computing - serving, 0.0))
+    return Fate(latency, np.minimum(energy, left), through, took > round_time, upward.outage, downward.outage,
+                download=latency - rest, computing=own, serving=computed - own, upload=rest - computed)

@@ -1,17 +1,22 @@
 """The allocation problems in a world: work becomes seconds and joules, a calibration what decisions cost in progress."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from channels.links import Gains
 from learning.calibration import Calibration
 from optim import bound
-from optim.costs import round_costs
+from optim.allocation import Allocation
+from optim.costs import RoundCosts, latency, round_costs
 from optim.problem import Deadline
 from optim.problem import check as check_values
 from wirelessfl.build import BOUNDS
 from wirelessfl.population import Hardware
 from wirelessfl.world import World, all_at_once
+
+EVERYTHING, SERVER = (1, 1, 1, 1), (0, 0, 1, 0)
 
 
 def constants(w: World, measured: Calibration) -> bound.Constants:
@@ -46,20 +51,36 @@ def priced(w: World, measured: Calibration, gains: Gains, times: NDArray, who: N
     They share the bands and the server. ``times`` (K, 2) say how often the download and the upload of a client model count,
     and ``energy`` (K,) how much is left in batteries [J].
     """
-    s = w.scenario
+    s, d = w.scenario, w.scenario.devices
     all_at_once(w)
     who = np.ones(len(w.shards), bool) if who is None else who
-    d, has, often = s.devices, Hardware(*(each[who] for each in w.hardware)), w.packets.transmissions
-    amounts = [(count * fixed[who], count * kept[who])
-               for count, (fixed, kept) in zip((1, often, 1, often), w.work(times), strict=True)]
-    costs = round_costs(*amounts, speed=has.speed, joules_per_flop=has.joules_per_flop,
-                        server_speed=1e9 * d.server_gflops / who.sum(), downlink_rate=w.downlink_rate(gains.down[..., who]))
     known, shares = constants(w, measured), w.weights[who] / w.weights[who].sum()
     phi, pruning = BOUNDS[s.decision.bound](known, shares, w.algorithm.interval)
     most = np.array(measured.ratio_max)[[measured.cut_number(option.cut) for option in w.options]]
     limit = np.minimum(s.decision.prune_max, most) if w.algorithm.prunes else np.zeros(len(w.options))
     return Deadline(
-        costs=costs, gain=gains.up[..., who] / w.noise, peak_power=has.peak_power, band=np.array(1e6 * s.cell.bandwidth_mhz),
+        costs=costs(w, gains, times, who), gain=gains.up[..., who] / w.noise, peak_power=w.hardware.peak_power[who],
+        band=np.array(1e6 * s.cell.bandwidth_mhz),
         deadline=np.array(1e-3 * s.decision.deadline_ms or 1.0), pruning=pruning, noise=phi,
         prune_max=np.broadcast_to(limit, phi.shape),
         energy_budget=np.minimum(1e-3 * d.energy_budget_mj or np.inf, np.broadcast_to(energy, who.shape)[who]))
+
+
+def costs(w: World, gains: Gains, times: NDArray, who: NDArray, counted: Sequence[float] = EVERYTHING) -> RoundCosts:
+    """What a round costs the devices ``who`` (K,); parameters as of :func:`priced`.
+
+    The amounts of work of device, uplink, server and downlink are ``counted`` so many times: 0 takes one out.
+    """
+    has, often = Hardware(*(each[who] for each in w.hardware)), w.packets.transmissions
+    amounts = [(count * fixed[who], count * kept[who])
+               for count, (fixed, kept) in zip(np.multiply((1, often, 1, often), counted), w.work(times), strict=True)]
+    return round_costs(*amounts, speed=has.speed, joules_per_flop=has.joules_per_flop,
+                       server_speed=1e9 * w.scenario.devices.server_gflops / who.sum(),
+                       downlink_rate=w.downlink_rate(gains.down[..., who]))
+
+
+def serving(w: World, gains: Gains, times: NDArray, who: NDArray, found: Allocation) -> NDArray:
+    """How long the server works for each of the n devices ``who`` under a decision for them (n,) [s]."""
+    alone = costs(w, gains, times, who, SERVER).of(found.option)
+    time: NDArray = latency(alone, (1 - found.ratio)[:, None], np.array(np.inf))[:, 0]
+    return time

@@ -127,7 +127,8 @@ def _counts(r: Record) -> dict[str, int]:
 def allocations_table(records: Iterable[Record]) -> pd.DataFrame:
     """One row a round and device: what it was given, and what it was like."""
     return pd.concat([allocation_table(r.allocation, r.cut, r.gain, r.speed).assign(
-        **_sent(r), took_s=r.fate.latency, spent_j=r.fate.energy, arrived=r.fate.arrived, outage=r.fate.outage, late=r.fate.late,
+        **_sent(r), took_s=r.fate.latency, download_s=r.fate.download, computing_s=r.fate.computing, serving_s=r.fate.serving,
+        upload_s=r.fate.upload, spent_j=r.fate.energy, arrived=r.fate.arrived, outage=r.fate.outage, late=r.fate.late,
         policy=r.policy, seed=r.seed, round=r.round) for r in records], ignore_index=True).pipe(
         lambda t: t[["policy", "seed", "round", *(c for c in t.columns if c not in ("policy", "seed", "round"))]])
 

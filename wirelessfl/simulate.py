@@ -19,6 +19,7 @@ from wirelessfl.fate import NOTHING, Downlink, Fate, fate
 from wirelessfl.known import Known, calibrated, due, renewed
 from wirelessfl.policy import POLICIES
 from wirelessfl.prepare import prepare
+from wirelessfl.pricing import serving
 from wirelessfl.record import Record, Wall, Watch
 from wirelessfl.settings import Scenario
 from wirelessfl.world import World, world
@@ -166,10 +167,11 @@ def happen(w: World, decision: Decision, scene: Scene, truth: Gains) -> Fate:
     who, now = decision.who, decision.now
     if not who.any() or not now.status.feasible:
         return NOTHING.among(who & False)
-    fixed, kept = w.work(transfers(w.algorithm, scene.number, scene.holds))[3][:, who, now.option]
+    times = transfers(w.algorithm, scene.number, scene.holds)
+    fixed, kept = w.work(times)[3][:, who, now.option]
     down = Downlink(fixed + (1 - now.ratio) * kept, *(w.downlink_rate(gains.down[who]) for gains in (scene.seen, truth)))
     return fate(w.rng("delivery", scene.number), now, decision.problem, truth.up[who] / w.noise, down, w.packets,
-                w.scenario.decision.patience, scene.battery[who]).among(who)
+                w.scenario.decision.patience, scene.battery[who], serving(w, scene.seen, times, who, now)).among(who)
 
 
 def tested(w: World, state: State) -> Scores:

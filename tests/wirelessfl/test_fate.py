@@ -101,3 +101,26 @@ def test_those_who_were_left_out_have_no_fate(rng, problem, planned):
     done = fate(rng, planned, problem, problem.gain, DOWN, Packets()).among(np.array([True, False, True, True]))
     assert done.latency[1] == done.energy[1] == 0
     assert_array_equal(done.arrived, [True, False, True, True])
+
+
+def stages(done):
+    return done.download, done.computing, done.serving, done.upload
+
+
+def test_a_plan_that_is_true_takes_the_times_of_its_table(rng, problem, planned):
+    """By hand: bits over rates, and 0.1 s of computing, of which the server has its share."""
+    done = fate(rng, planned, problem, problem.gain, DOWN, Packets(), serving=np.array([0.0, 0.02, 0.3]))
+    bits = 1e5 + 1e5 * (1 - planned.ratio)
+    sent = bits / (planned.bandwidth * np.log2(1 + planned.power * problem.gain / planned.bandwidth))
+    for found, by_hand in zip(stages(done), (DOWN.bits / DOWN.chosen, [0.1, 0.08, 0.0], [0.0, 0.02, 0.1], sent), strict=True):
+        assert_allclose(found, by_hand, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("up", "down", "patience"), [(1.0, 1.0, 0.0), (0.5, 0.5, 0.0), (0.5, 0.2, 1.05), (0.0, 1.0, 0.0),
+                                                      (1.0, 0.0, 0.0)])
+def test_the_times_of_a_round_add_up_whatever_becomes_of_it(rng, problem, planned, up, down, patience):
+    slow = replace(DOWN, carried=DOWN.chosen * [down, 1.0, 1.0])
+    done = fate(rng, planned, problem, problem.gain * np.array([1.0, up, 1.0]), slow, Packets(error=0.2), patience,
+                serving=np.array([0.01, 0.02, 0.0]))
+    assert_allclose(np.sum(stages(done), axis=0), done.latency, rtol=1e-12)
+    assert np.all(np.array(stages(done)) >= 0)

@@ -138,3 +138,15 @@ def test_the_target_is_reached_when_the_smoothed_accuracy_does():
     assert (row.rounds, row.time_s, row.energy_j, row.final_accuracy) == (5, 5.0, 10.0, 0.9)
     assert_allclose((row.left_out, row.lost, row.late, row.uplink_outages), (2 / 20, 1 / 18, 5 / 18, 5 / 18))
     assert reached(rounds, 0.95, 2).iloc[0].time_s == np.inf
+
+
+def test_where_the_time_of_a_device_went_is_counted_by_hand(world, scenario, measured):
+    """With FLOPs over speeds: its own, and a quarter of the server's for each of four devices."""
+    first = next(simulate(scenario, "equal", 0, measured))
+    work = world.work(np.ones((4, 2)))
+    for k in range(4):
+        option, keep = first.allocation.option[k], 1 - first.allocation.ratio[k]
+        own, at_server = ((fixed + keep * kept) for fixed, kept in (work[0, :, k, option], work[2, :, k, option]))
+        assert_allclose(first.fate.computing[k], own / first.speed[k], rtol=1e-9)
+        assert_allclose(first.fate.serving[k], at_server / (50e9 / 4), rtol=1e-6)
+    assert np.all(first.fate.serving > 0)
