@@ -126,6 +126,14 @@ def ratios(problem: Personalised, bandwidth: NDArray) -> NDArray:
     return 1 - xp.clip(kept, 0.0, 1.0)
 
 
+def marginal(problem: Personalised, bandwidth: NDArray) -> NDArray:
+    """The left of (3) in given bands (..., K) above 0 [Hz]: the loss that one more hertz saves a device that is being pruned
+    [1/Hz], nu where the bands are optimal."""
+    xp = namespace(problem.reach)
+    found: NDArray = xp.exp(_log_marginal(problem, problem.reach / bandwidth))
+    return found
+
+
 def solve_personalised(problem: Personalised) -> PersonalisedAllocation:
     """Solve (1) by its one price: a root for nu, and for each nu the roots (3) of all devices."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -150,18 +158,15 @@ def _solve(problem: Personalised) -> PersonalisedAllocation:
     wide = xp.minimum(full, problem.band[..., None])         # nobody gets more
     deep, shallow = xp.log(problem.reach / least), xp.log(problem.reach / xp.maximum(wide, least))
 
-    def marginal(log_snr: NDArray) -> NDArray:
+    def left(log_snr: NDArray) -> NDArray:
         """Logarithm of the left of (3), rising in the SNR."""
-        z = xp.exp(log_snr)
-        speed, slope = problem.reach * xp.log1p(z) / (z * LN2), _slope(xp, z)
-        return xp.log(problem.weights * time * problem.shared_bits * slope) - 2 * xp.log(
-            problem.shared_time * speed + problem.shared_bits)
+        return _log_marginal(problem, xp.exp(log_snr))
 
-    ends = -marginal(shallow), -marginal(deep)
+    ends = -left(shallow), -left(deep)
 
     def bands(log_price: NDArray) -> NDArray:
         level = log_price[..., None]
-        log_snr = falling_root(lambda u: level - marginal(u), shallow, deep, level + ends[0], level + ends[1], ftol=1e-14)
+        log_snr = falling_root(lambda u: level - left(u), shallow, deep, level + ends[0], level + ends[1], ftol=1e-14)
         return problem.reach / xp.exp(log_snr)
 
     low, high = xp.min(-ends[0], axis=-1) - 1e-9, xp.max(-ends[1], axis=-1) + 1e-9
@@ -170,6 +175,14 @@ def _solve(problem: Personalised) -> PersonalisedAllocation:
     easy = xp.sum(full, axis=-1) <= problem.band                         # nobody need be pruned
     band = xp.where(easy[..., None], full, bands(log_price))
     return _answer(xp, problem, feasible, band, xp.where(easy, 0.0, xp.exp(log_price)))
+
+
+def _log_marginal(problem: Personalised, z: NDArray) -> NDArray:
+    """Logarithm of the left of (3) at signal-to-noise ratios z (..., K) [1], by (4)."""
+    xp, time = namespace(z), problem.threshold[..., None] - problem.personal_time
+    speed = problem.reach * xp.log1p(z) / (z * LN2)
+    return xp.log(problem.weights * time * problem.shared_bits * _slope(xp, z)) - 2 * xp.log(
+        problem.shared_time * speed + problem.shared_bits)
 
 
 def _slope(xp: Any, z: NDArray) -> NDArray:

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 
 from channels.rates import rate
 from optim.deadline import solve_kkt
-from optim.personalised import Personalised, ratios, solve_personalised
+from optim.personalised import Personalised, marginal, ratios, solve_personalised
 
 
 def instance(rng, devices, slack=None, weakest_db=-20.0, spread_db=60.0):
@@ -61,6 +61,7 @@ def test_who_is_neither_unpruned_nor_at_the_limit_meets_the_stationarity_conditi
         problem.shared_time * speed + problem.shared_bits) ** 2
     assert free.sum() > 1
     assert_allclose(left[free], found.price, rtol=1e-6)
+    assert_allclose(marginal(problem, found.bandwidth), left, rtol=1e-6)
 
 
 def test_the_given_ratio_ends_the_round_at_the_threshold(rng):
