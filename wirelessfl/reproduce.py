@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import matplotlib
 import pandas as pd
 
 from learning.data import FOLDER_SETTING, available
@@ -24,7 +25,7 @@ from wirelessfl.experiments import FIGURES, PAPERS, Figure
 from wirelessfl.experiments.figure import Cell, Knobs
 from wirelessfl.folder import commit, held, now, versions, whole, write_json
 from wirelessfl.places import sentence
-from wirelessfl.style import save
+from wirelessfl.style import PRINT, save
 
 POINTS = "points"
 Watch = Callable[[Cell, str], None]
@@ -173,7 +174,9 @@ def _leave(figure: Figure, size: str, knobs: Knobs, points: Sequence[Any], table
         "knobs": dict(knobs), "findings": findings.to_dict("records"), "drawn_at": now(),
         "seconds": round(sum(point["seconds"] for point in points), 1), "commits": sorted({str(p["commit"]) for p in points}),
         "versions": versions(), "data_folder_set": bool(os.environ.get(FOLDER_SETTING)), "points": [p["cell"] for p in points]})
-    save(figure.draw(table), folder / figure.name, "" if knobs == figure.knobs["full"] else _note(size, knobs, figure))
+    with matplotlib.rc_context(PRINT):
+        drawn = figure.draw(table)
+    save(drawn, folder / figure.name, "" if knobs == figure.knobs["full"] else _note(size, knobs, figure))
     return findings
 
 
