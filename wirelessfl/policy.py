@@ -17,7 +17,8 @@ class Policy:
     pruning : bool
         Whether anything is pruned.
     ratio : float
-        A pruning ratio for all that is not decided, as far as the bound is trusted; 0 for none [1].
+        A pruning ratio for all that is not decided, as far as the bound is trusted; 0 for none. ``decision.fixed_ratio`` puts
+        another in its place [1].
     band : bool
         Whether the band is shared out by the solver; otherwise in equal shares.
     power : bool
@@ -44,6 +45,7 @@ class Policy:
 
 
 NONE = Policy(splits=False, bits=False, dropout=False, pruning=False, band=False, power=False, interval=False)
+#: Policies by name, as ``decision.policies`` of a scenario takes them.
 POLICIES = {
     "joint": Policy(),
     "equal-band": Policy(band=False),

@@ -33,6 +33,7 @@ def prepare(policy: Policy, w: World, measured: Calibration) -> Decider:
     if policy.scheme and (s.decision.when == "once" or s.decision.every > 1 or w.algorithm.interval > 1):
         raise SettingsError(f"policy {policy.scheme} decides all anew in every round: decision.when must be every-round, and "
                             "decision.every and training.interval 1 [rounds]")
+    policy = replace(policy, ratio=s.decision.fixed_ratio or policy.ratio) if policy.ratio else policy
     gamma = s.decision.exponent or calibration_file.exponent(s.decision.calibration)
     plain = Decider(policy, gamma, 1e-3 * s.decision.deadline_ms, s.decision.longest_s)
     common = not policy.splits or isinstance(w.algorithm, ONE_CUT)

@@ -1,0 +1,106 @@
+"""What the figures of lightweight federated split learning share: scene, levers, how they are drawn and compared.
+
+Devices have equal bands and full power, and one split, ratio, compression and interval for all: nothing is decided, so no pilot
+runs. Arms of the same seed have the same places, speeds, fading, data, first weights and batches, and are compared seed by seed.
+The clock is that of the closed loop (``wirelessfl.simulate``).
+
+Seen of the paper: CIFAR-10, VGG-19, and which levers there are. Reconstructed: everything else, the cell, the speeds, the number
+of devices, batch, optimiser and which gradient is quantised among it (``learning.algorithms.light_fed_sl``).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from wirelessfl import style
+from wirelessfl.experiments.figure import Cell, Knobs
+from wirelessfl.experiments.runs import simulated
+
+SMALL = {"data": "digits", "train": 300, "test": 200, "standardise": False, "partition": "iid", "devices": 4, "model": "cnn",
+         "precision": "float32", "device": "cpu", "batch": 16, "lr": 0.005, "rounds": 20, "tested_every": 10, "target": 0.2,
+         "uplink_mhz": 4.0, "slowest_gflops": 0.03, "fastest_gflops": 1.0, "seeds": 1}
+QUICK = SMALL | {"data": "fashion-mnist", "train": 4000, "test": 1000, "devices": 10, "batch": 32, "lr": 0.002, "rounds": 100,
+                 "tested_every": 5, "target": 0.7, "slowest_gflops": 0.3, "fastest_gflops": 3.0, "seeds": 2}
+VGG11 = QUICK | {"data": "cifar-10", "test": 500, "standardise": True, "devices": 4, "model": "vgg11", "precision": "bfloat16",
+                 "lr": 0.001, "rounds": 80, "target": 0.35, "uplink_mhz": 20.0, "slowest_gflops": 5.0, "fastest_gflops": 20.0}
+FULL = VGG11 | {"train": 0, "test": 0, "devices": 10, "model": "vgg19", "precision": "float32", "batch": 64, "rounds": 5000,
+                "tested_every": 100, "target": 0.8, "seeds": 3}
+NO_LEVERS = {"algorithm": "light-fedsl", "split": 2, "ratio": 0.0, "update_bits": 32, "smashed_bits": 32, "cut_bits": 32,
+             "dropout": 0.0, "interval": 1}
+LIGHT = NO_LEVERS | {"ratio": 0.4, "update_bits": 8, "smashed_bits": 8, "cut_bits": 8, "dropout": 0.25}
+
+_SCENE = {"data": "data.dataset", "train": "data.train", "test": "data.test", "standardise": "data.standardise",
+          "partition": "data.partition", "devices": "cell.devices", "uplink_mhz": "cell.bandwidth_mhz",
+          "slowest_gflops": "devices.slowest_gflops", "fastest_gflops": "devices.fastest_gflops", "model": "training.model",
+          "precision": "training.precision", "device": "training.device", "batch": "training.batch", "lr": "training.lr",
+          "rounds": "training.rounds", "tested_every": "training.evaluate_every"}
+_LEVERS = {"ratio": "decision.fixed_ratio"} | {name: f"training.{name}" for name in NO_LEVERS if name not in ("split", "ratio")}
+
+
+def arms(knobs: Knobs, named: Sequence[tuple[str, dict[str, Any]]]) -> list[Cell]:
+    """A cell each arm and seed; an arm is a label, and the levers that it has in the place of the knobs'."""
+    return [{"arm": label, "seed": seed, "target": knobs["target"]} | {name: knobs[name] for name in NO_LEVERS} | levers
+            | {"scene": scene(knobs)} for label, levers in named for seed in range(knobs["seeds"])]
+
+
+def scene(knobs: Knobs) -> list[str]:
+    """Settings of a scenario, but for the levers."""
+    return ["training.optimiser=adam", "cell.downlink_mhz=20", *(_set(key, knobs[name]) for name, key in _SCENE.items())]
+
+
+def rows(cell: Cell) -> list[dict[str, Any]]:
+    """Tested rounds of a training on the clock of the cell."""
+    split = [f"decision.splits=[{cell['split']}]"] if cell["split"] else []
+    policy = "light-fixed" if cell["ratio"] else "equal"
+    return simulated([*cell["scene"], *lever_settings(cell), *split], policy, cell["seed"], pilot=False)
+
+
+def lever_settings(levers: Knobs) -> list[str]:
+    """Settings of a scenario for the levers, but the split."""
+    return [_set(key, levers[name]) for name, key in _LEVERS.items()]
+
+
+def _set(key: str, value: Any) -> str:
+    return f"{key}={str(value).lower() if isinstance(value, bool) else value}"
+
+
+def compared(table: pd.DataFrame) -> pd.DataFrame:
+    """A row each arm: means over the seeds; times and bits relative to the first arm's, seed by seed.
+
+    The time to the target is that of the first tested round with that accuracy; who never has it has none, and ``reached`` counts
+    the others.
+    """
+    last = table.groupby(["arm", "seed"], sort=False).last()
+    there = table[table["accuracy"] >= table["target"]].groupby(["arm", "seed"], sort=False).first()
+    each = last[["target", "accuracy"]].assign(
+        round_s=last["time_s"] / last["round"], up_mb=last["up_bytes"] / last["round"] / 1e6, rounds_to_target=there["round"],
+        time_to_target_s=there["time_s"])
+    first = each.loc[table["arm"].iloc[0]]
+    for name in ("accuracy", "round_s", "time_to_target_s"):
+        other = first[name].reindex(each.index.get_level_values("seed")).to_numpy()
+        each[f"{name}_first"] = each[name].to_numpy() - other if name == "accuracy" else each[name].to_numpy() / other
+    return each.groupby("arm", sort=False).agg(
+        seeds=("accuracy", "size"), final_accuracy=("accuracy", "mean"), std=("accuracy", "std"),
+        accuracy_less_first=("accuracy_first", "mean"), up_mb_a_round=("up_mb", "mean"), round_s=("round_s", "mean"),
+        round_over_first=("round_s_first", "mean"), target=("target", "first"), reached=("rounds_to_target", "count"),
+        rounds_to_target=("rounds_to_target", "mean"), time_to_target_s=("time_to_target_s", "mean"),
+        time_over_first=("time_to_target_s_first", "mean")).round(4).reset_index()
+
+
+def draw(table: pd.DataFrame, columns: int = 3) -> Any:
+    """Accuracy against round and against simulated time."""
+    figure, axes = style.panels(1, 2, height=2.1, sharey=True)
+    pair(axes[0], table)
+    style.legend(figure, axes[0, 0], columns=columns)
+    return figure
+
+
+def pair(axes: Sequence[Any], table: pd.DataFrame) -> None:
+    """Lines of all arms, left against rounds, right against the mean time of these rounds over the seeds."""
+    for number, (arm, runs) in enumerate(table.groupby("arm", sort=False)):
+        runs = runs.assign(mean_s=runs.groupby("round")["time_s"].transform("mean"))
+        for ax, x in zip(axes, ("round", "mean_s"), strict=True):
+            style.over_seeds(ax, runs, x, "accuracy", label=str(arm), **style.look(number))
+    axes[0].set(xlabel="round", ylabel="test accuracy [1]")
+    axes[1].set(xlabel="simulated time [s]", xscale="log")
