@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test clean
+.PHONY: setup run test docs clean
 
 setup: .venv/ready
 
@@ -19,5 +19,9 @@ test: setup
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses 2 --nbmake tests notebooks
 
+docs: setup
+	$(BIN)/python -m sphinx -W --keep-going -q -c docs -d docs/_build/doctrees . docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build dist docs/_build docs/api/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache

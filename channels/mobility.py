@@ -135,7 +135,7 @@ def seeds(rng: np.random.Generator, devices: int) -> NDArray:
 
 
 def uniforms(of: NDArray, chapter: int, *shape: int) -> NDArray:
-    """Numbers in [0, 1) of each seed, (K, *shape), the same each time; each ``chapter`` has its own."""
+    """Numbers in [0, 1) of each seed, ``(K, *shape)``, the same each time; each ``chapter`` has its own."""
     found = [np.random.default_rng([int(seed), chapter]).random(shape) for seed in of]
     return np.array(found).reshape(len(of), *shape)
 

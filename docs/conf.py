@@ -1,13 +1,15 @@
-"""How the documentation is built: ``make docs``. The source is the whole repository, so that every link between its files holds."""
+"""How the documentation is built: ``make docs``. The source is the repository, so that links between its files hold."""
 
 import inspect
 import re
 from importlib import import_module
 from pathlib import Path
 
-import wirelessfl
+from docutils.nodes import Text, math_block
 from numpy.typing import ArrayLike, NDArray
 from sphinx.util.typing import stringify_annotation
+
+import wirelessfl
 from wirelessfl.config import load, to_toml
 
 project = author = "wirelessfl"
@@ -16,8 +18,8 @@ release = version = wirelessfl.__version__
 root_doc = "docs/index"
 include_patterns = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**", "notebooks/*.ipynb"]
 exclude_patterns = ["docs/_*", ".*", "runs", "figures", "calibrations", "build", "**/.ipynb_checkpoints"]
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx.ext.mathjax",
-              "sphinx-mathjax-offline", "myst_nb"]                 # formulas are drawn without a network
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx.ext.mathjax",
+              "sphinx-mathjax-offline", "myst_nb"]                # formulas are drawn without a network
 templates_path = [str(Path(__file__).parent / "_templates")]
 
 # Every name of the project that is referred to must exist; names of other libraries are not looked up (that needs a network).
@@ -59,7 +61,7 @@ def _short(app, what, name, obj, options, signature, returned):
 
 
 def _linked(app, what, name, obj, options, lines):
-    """Names of the project in docstrings are links (nitpicky then says which do not exist), and bars are norms, no substitutions."""
+    """Names of the project in docstrings are links (nitpicky says which do not exist); bars are norms, no substitutions."""
     inside = None                                                 # of a formula: how far it is indented
     for i, line in enumerate(lines):
         margin = len(line) - len(line.lstrip())
@@ -99,17 +101,29 @@ def _titled(app, docname, source):
         source[0] = f"# {path.parent.name}: {path.name}\n\n{source[0]}"
 
 
-def _settings(app):
-    """Every setting, for docs/api/settings.rst."""
+def _aligned(app, doctree):
+    r"""Rows of a formula may have numbers of their own: a \tag stands in align, not in the split that Sphinx writes."""
+    for block in doctree.findall(math_block):
+        text = block.astext()
+        if r"\tag" in text and r"\\" in text and r"\begin{align" not in text:
+            block["no-wrap"], block.children = True, [Text(rf"\begin{{align}}{text}\end{{align}}")]
+
+
+def _prepared(app):
+    """Every setting, for docs/api/settings.rst; and no page of a module that has gone."""
     folder = Path(app.srcdir, "docs/api/generated")
     folder.mkdir(exist_ok=True)
+    for page in folder.glob("*.rst"):
+        module = Path(app.srcdir, *page.stem.split("."))
+        if not (module.is_dir() or module.with_suffix(".py").exists()):
+            page.unlink()
     (folder / "scenario.toml").write_text(to_toml(load()), encoding="utf-8")
 
 
 def setup(app):
     """Hook in what the functions above do."""
     import_module("matplotlib").use("Agg")
-    app.connect("builder-inited", _settings, priority=400)
+    app.connect("builder-inited", _prepared, priority=400)
     for event, handler in {"autodoc-process-signature": _short, "autodoc-process-docstring": _linked, "source-read": _titled,
-                           "autodoc-skip-member": _skipped, "missing-reference": _face}.items():
+                           "autodoc-skip-member": _skipped, "missing-reference": _face, "doctree-read": _aligned}.items():
         app.connect(event, handler)

@@ -21,7 +21,7 @@ STRETCH, STRIDE = 2.0, 1e6      # first and largest factor between the prices tr
 
 
 class Probe(NamedTuple):
-    """A dual value and what it is made of, at one price; (...,) arrays, and an answer that is a tree of (..., *) arrays."""
+    """A dual value and what it is made of, at one price; (...,) arrays, and an answer that is a tree of ``(..., *)`` arrays."""
 
     price: NDArray
     value: NDArray

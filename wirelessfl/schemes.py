@@ -129,4 +129,5 @@ def read(p: Deadline, option: NDArray, ratio: NDArray, band: NDArray, power: NDA
                       np.where(done, 0.0, -np.inf), np.zeros(done.shape), grades if grades.ndim else grades.item())
 
 
+#: Published schemes by name.
 SCHEMES = {"epsl-descent": Scheme(epsl_descent, rounds), "prune-kkt": Scheme(prune_kkt, unpruned)}
