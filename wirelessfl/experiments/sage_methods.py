@@ -26,7 +26,8 @@ SHARE = 0.95             # of FSL-SAGE's best accuracy, to which loads and times
 PAPER = {
     "data": "cifar-10", "train": 0, "test": 0, "standardise": True, "flip": True, "crop": 4, "model": "resnet18", "cut": 5,
     "devices": 10, "batch": 256, "lr": 1e-3, "weight_decay": 1e-4, "every": 5, "align_every": 10, "align_steps": 100,
-    "align_batch": 0, "auxiliary": "stage", "rounds": 200, "tests": 50, "seeds": 3, "device": "cpu"}
+    "align_batch": 0, "auxiliary": "stage", "rounds": 200, "tests": 50, "seeds": 3, "precision": "float32",
+    "device": "cpu"}
 FASHION = PAPER | {
     "data": "fashion-mnist", "train": 2000, "test": 1000, "flip": False, "crop": 0, "model": "lenet", "cut": 2, "batch": 20,
     "align_every": 5, "align_steps": 50, "align_batch": 128, "rounds": 24, "tests": 24, "seeds": 2}
@@ -41,6 +42,7 @@ def settings(knobs: Knobs, method: str, alpha: float = 0.0) -> list[str]:
             "training.optimiser=adam", "training.local_steps=0"]
     some += [f"data.{name}={_toml(knobs[name])}" for name in ("train", "test", "standardise")]
     names = ["model", "batch", "lr", "weight_decay", "flip", "crop", "device"]
+    names += ["precision"] * (knobs["precision"] != "float32")
     names += ["every", "auxiliary"] * (method in GUIDED) + ["align_every", "align_steps", "align_batch"] * (method == "FSL-SAGE")
     spread = ["data.partition=dirichlet-equal", f"data.concentration={alpha}"] if alpha else ["data.partition=iid"]
     return some + spread + [f"training.{name}={_toml(knobs[name])}" for name in names]
