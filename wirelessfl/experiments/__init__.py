@@ -12,6 +12,9 @@ from wirelessfl.experiments import (
     light_pruning,
     light_split,
     light_split_time,
+    personal_accuracy,
+    personal_allocation,
+    personal_latency,
     sage_auxiliary,
     sage_heterogeneity,
     sage_interval,
@@ -28,5 +31,6 @@ _ALL: tuple[Figure, ...] = (
     light_comparison.FIGURE,
     epsl_accuracy_ham10000.FIGURE, epsl_accuracy_mnist.FIGURE, epsl_devices.FIGURE, epsl_latency.FIGURE, epsl_ablation.FIGURE,
     sage_load.FIGURE, sage_heterogeneity.FIGURE, sage_interval.FIGURE, sage_auxiliary.FIGURE, sage_latency.FIGURE,
+    personal_accuracy.FIGURE, personal_latency.FIGURE, personal_allocation.FIGURE,
 )
 FIGURES = {figure.name: figure for figure in _ALL}
