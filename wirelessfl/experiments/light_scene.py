@@ -30,6 +30,8 @@ NO_LEVERS = {"algorithm": "light-fedsl", "split": 2, "ratio": 0.0, "update_bits"
              "dropout": 0.0, "interval": 1}
 LIGHT = NO_LEVERS | {"ratio": 0.4, "update_bits": 8, "smashed_bits": 8, "cut_bits": 8, "dropout": 0.25}
 
+FAR = 5.0            # where the longest training takes so many times the shortest, the axis of time is logarithmic
+
 _SCENE = {"data": "data.dataset", "train": "data.train", "test": "data.test", "standardise": "data.standardise",
           "partition": "data.partition", "devices": "cell.devices", "uplink_mhz": "cell.bandwidth_mhz",
           "slowest_gflops": "devices.slowest_gflops", "fastest_gflops": "devices.fastest_gflops", "model": "training.model",
@@ -102,5 +104,6 @@ def pair(axes: Sequence[Any], table: pd.DataFrame) -> None:
         runs = runs.assign(mean_s=runs.groupby("round")["time_s"].transform("mean"))
         for ax, x in zip(axes, ("round", "mean_s"), strict=True):
             style.over_seeds(ax, runs, x, "accuracy", label=str(arm), **style.look(number))
+    lasting = table.groupby("arm")["time_s"].max()
     axes[0].set(xlabel="round", ylabel="test accuracy [1]")
-    axes[1].set(xlabel="simulated time [s]", xscale="log")
+    axes[1].set(xlabel="simulated time [s]", xscale="log" if lasting.max() > FAR * lasting.min() else "linear")

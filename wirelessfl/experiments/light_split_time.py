@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from wirelessfl import style
 from wirelessfl.config import load
@@ -57,6 +58,7 @@ def draw(table: pd.DataFrame) -> Any:
                 ax.axhline(runs["round_s"].mean(), label=method, **style.look(number) | {"marker": ""})
             else:
                 style.over_seeds(ax, runs, "blocks", "round_s", label=str(method), **style.look(number))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set(xlabel="blocks on the device", yscale="log", title=f"{band:g} MHz uplink")
     axes[0, 0].set_ylabel("mean time of a round [s]")
     style.legend(figure, axes[0, 0])
