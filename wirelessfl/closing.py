@@ -8,10 +8,10 @@ from wirelessfl.record import SHARES
 from wirelessfl.settings import Scenario
 
 
-def closing_table(summary: pd.DataFrame, timing: pd.DataFrame, s: Scenario) -> str:
-    """Time and energy to the target, and final accuracy, per policy: mean and standard deviation over the seeds.
+def headline(summary: pd.DataFrame, s: Scenario) -> pd.DataFrame:
+    """Time and energy to the target, and final accuracy, per policy: mean and standard deviation over the seeds, in words.
 
-    And what deciding took of this computer's time.
+    Of who was left out, lost, late or in outage, what there was.
     """
     rows, first = [], s.decision.policies[0]
     reference = summary[summary["policy"] == first].set_index("seed")["time_s"]
@@ -19,10 +19,15 @@ def closing_table(summary: pd.DataFrame, timing: pd.DataFrame, s: Scenario) -> s
         there = runs[np.isfinite(runs["time_s"])]
         ratio = there.set_index("seed")["time_s"] / reference
         ratio = ratio[np.isfinite(ratio)]
-        rows.append({"policy": policy, "reached": f"{len(there)}/{len(runs)}", "time [s]": _spread(there["time_s"]),
-                     "energy [J]": _spread(there["energy_j"]), "rounds": _spread(there["rounds"]),
-                     "final accuracy": _spread(runs["final_accuracy"]), f"time / {first}": _spread(ratio),
-                     **{f"{name.replace('_', ' ')} [%]": _spread(100 * runs[name]) for name in SHARES if summary[name].any()}})
+        rows.append({"policy": policy, "reached": f"{len(there)}/{len(runs)}", "time [s]": spread(there["time_s"]),
+                     "energy [J]": spread(there["energy_j"]), "rounds": spread(there["rounds"]),
+                     "final accuracy": spread(runs["final_accuracy"]), f"time / {first}": spread(ratio),
+                     **{f"{name.replace('_', ' ')} [%]": spread(100 * runs[name]) for name in SHARES if summary[name].any()}})
+    return pd.DataFrame(rows)
+
+
+def closing_table(summary: pd.DataFrame, timing: pd.DataFrame, s: Scenario) -> str:
+    """The headline of a run, and what deciding took of this computer's time."""
     title = (f"\nto a test accuracy of {s.training.target_accuracy:g} (mean of {s.training.smoothing} rounds), "
              f"over {s.seeds} seed{'s' * (s.seeds > 1)}:\n")
     lasts = coherence_time(s)
@@ -35,11 +40,16 @@ def closing_table(summary: pd.DataFrame, timing: pd.DataFrame, s: Scenario) -> s
     early = summary[summary["advice"] != ""]
     lines = [f"{policy} seed {seed} ended early: {why}" for policy, seed, why in
              zip(early["policy"], early["seed"], early["advice"], strict=True)]
-    return "\n".join([title, pd.DataFrame(rows).to_string(index=False), blocks, *lines])
+    return "\n".join([title, headline(summary, s).to_string(index=False), blocks, *lines])
 
 
-def _spread(values: pd.Series) -> str:
+def spread(values: pd.Series) -> str:
     """Mean and standard deviation to three digits."""
     if values.empty:
         return "-"
-    return f"{values.mean():.3g}" + (f" ± {values.std():.2g}" if len(values) > 1 else "")
+    return _digits(values.mean(), 3) + (f" ± {_digits(values.std(), 2)}" if len(values) > 1 else "")
+
+
+def _digits(value: float, digits: int) -> str:
+    """A number to so many digits: 120, and not 1.2e+02."""
+    return f"{value:.{digits}g}" if not 1 <= abs(value) < 1e6 else f"{float(f'{value:.{digits}g}'):.7g}"

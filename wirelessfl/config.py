@@ -94,19 +94,19 @@ def typed(text: str) -> Any:
 def _sentence(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"][:2])
     if error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(where, list(_keys(Scenario)), 1, cutoff=0.5)
+        close = difflib.get_close_matches(where, list(keys(Scenario)), 1, cutoff=0.5)
         return f"unknown setting {where}" + (f"; did you mean {close[0]}?" if close else "; see `wirelessfl scenario`")
-    field: Any = _keys(Scenario).get(where)
+    field: Any = keys(Scenario).get(where)
     unit = f" ({field.description})" if field is not None and field.description else ""
     return f"{where}{unit}: {error['msg'][0].lower()}{error['msg'][1:]}, got {error['input']!r}"
 
 
-def _keys(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
+def keys(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
     """Every key by its dotted name."""
     found: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         nested = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        found |= _keys(field.annotation, f"{prefix}{name}.") if nested else {f"{prefix}{name}": field}   # type: ignore[arg-type]
+        found |= keys(field.annotation, f"{prefix}{name}.") if nested else {f"{prefix}{name}": field}   # type: ignore[arg-type]
     return found
 
 

@@ -31,7 +31,7 @@ def latency_accuracy(rounds: pd.DataFrame, runs: pd.DataFrame, target: float, sm
         time = np.linspace(0, np.nanmin([1.15 * last, rounds["elapsed_s"].max()]), 400)
         for number, (policy, of_policy) in enumerate(rounds.groupby("policy", sort=False)):
             look = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
-            each = np.array([_smooth(run, smoothing, time) for _, run in of_policy.groupby("seed")])
+            each = np.array([accuracy_at(run, smoothing, time) for _, run in of_policy.groupby("seed")])
             curves.plot(time, each.mean(0), **look, linewidth=2.2 if number == 0 else 1.4, label=policy, zorder=5 - number)
             _whisker(bars, number, runs[runs["policy"] == policy]["time_s"], look["color"])
         curves.axhline(target, color="black", linewidth=0.8)
@@ -47,8 +47,8 @@ def latency_accuracy(rounds: pd.DataFrame, runs: pd.DataFrame, target: float, sm
         figure.savefig(path, dpi=160)
 
 
-def _smooth(run: pd.DataFrame, smoothing: int, time: np.ndarray) -> np.ndarray:
-    """Accuracy at each time, the mean of the last rounds, straight between tests; a run that has ended keeps its last one."""
+def accuracy_at(run: pd.DataFrame, smoothing: int, time: np.ndarray) -> np.ndarray:
+    """Accuracy at each ``time`` [s], the mean of the last rounds, straight between tests; a run that has ended keeps its last."""
     tested = run["accuracy"].notna()
     return np.interp(time, run["elapsed_s"][tested], smoothed(run["accuracy"], smoothing)[tested])
 

@@ -7,7 +7,7 @@ from matplotlib.image import imread
 
 import wirelessfl as wfl
 from wirelessfl import simulate
-from wirelessfl.plot import _smooth
+from wirelessfl.plot import accuracy_at
 from wirelessfl.record import reached, rounds_table, smoothed
 
 SMALL = ("cell.devices=3", "training.rounds=8", "training.model=mlp", "decision.pilot_rounds=4", "data.train=200", "data.test=50",
@@ -94,4 +94,4 @@ def test_rounds_that_waited_count_on_the_clock():
 
 def test_curves_are_straight_between_tests():
     rounds, time = rounds_of([np.nan, 0.2, np.nan, 0.6]), np.array([0.0, 2.0, 3.0, 4.0, 9.0])
-    assert _smooth(rounds, 1, time) == pytest.approx([0.2, 0.2, 0.4, 0.6, 0.6])
+    assert accuracy_at(rounds, 1, time) == pytest.approx([0.2, 0.2, 0.4, 0.6, 0.6])
