@@ -70,11 +70,12 @@ def test_every_interval_has_just_been_averaged_when_models_are_tested():
 
 
 def test_arms_are_compared_with_the_first_seed_by_seed():
-    rows = [{"arm": arm, "seed": seed, "target": 0.5, "round": number, "time_s": number * pace * (1 + seed),
+    rows = [{"arm": arm, "seed": seed, "round": number, "time_s": number * pace * (1 + seed),
              "up_bytes": 2e6 * number, "accuracy": accuracy}
             for arm, pace, curve in (("a", 2.0, (0.4, 0.6)), ("b", 1.0, (0.3, 0.4))) for seed in (0, 1)
             for number, accuracy in zip((5, 10), curve, strict=True)]
     a, b = light_scene.compared(pd.DataFrame(rows)).to_dict("records")
+    assert a["target"] == pytest.approx(0.95 * 0.6)
     assert (a["reached"], b["reached"]) == (2, 0)
     assert a["rounds_to_target"] == 10
     assert a["time_to_target_s"] == pytest.approx(30)
