@@ -36,6 +36,7 @@ napoleon_google_docstring = False
 napoleon_use_param = napoleon_use_rtype = False
 napoleon_custom_sections = [("Attributes", "params_style")]       # shapes and units are prose, no types to be looked up
 
+highlight_language = "none"                                       # of blocks that name no language
 nb_execution_mode = "off"                                         # `make test` executes them
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 4
@@ -57,7 +58,7 @@ def _short(app, what, name, obj, options, signature, returned):
         for long, short in _LONG.items():
             text = text.replace(long, short) if text else text
         return text
-    return spoken(signature), spoken(returned)
+    return ("", "") if getattr(obj, "_is_protocol", False) else (spoken(signature), spoken(returned))
 
 
 def _linked(app, what, name, obj, options, lines):

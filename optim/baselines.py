@@ -70,7 +70,7 @@ def max_power(problem: Deadline, rng: Generator) -> Allocation:
     return at_full_power(problem, solve_kkt(problem))
 
 
-#: Rules by name: each takes a problem and a generator, and answers with an allocation.
+#: Rules by name, which take a problem and a generator, and answer with an allocation.
 BASELINES: dict[str, Callable[[Deadline, Generator], Allocation]] = {
     "equal-band": equal_band,
     "load-proportional": load_proportional,

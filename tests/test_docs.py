@@ -1,5 +1,6 @@
 """The documentation knows every name, and its links lead somewhere. `make docs` builds it; nothing is built here."""
 
+import json
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ API = {page.name: page.read_text() for page in (ROOT / "docs/api").glob("*.rst")
 PACKAGES = ("wirelessfl", "optim", "channels", "learning")
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += [page for page in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in page.parts]
+PAGES += sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def tables(text: str) -> list[tuple[str, set[str]]]:
@@ -52,13 +54,20 @@ def test_what_the_api_lists_is_there():
     assert not listed() - modules()
 
 
+def read(page: Path) -> str:
+    """A page's Markdown; of a notebook all its cells of it."""
+    text = page.read_text(encoding="utf-8")
+    cells = json.loads(text)["cells"] if page.suffix == ".ipynb" else []
+    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown") if cells else text
+
+
 def prose(page: Path) -> str:
-    return re.sub(r"^( *)```.*?^\1```$|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return re.sub(r"^( *)```.*?^\1```$|`[^`\n]*`", "", read(page), flags=re.M | re.S)
 
 
 def anchors(page: Path) -> set[str]:
     """Of the headings of a page, as GitHub and Sphinx make them."""
-    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    text = re.sub(r"^```.*?^```$", "", read(page), flags=re.M | re.S)
     titles = (title.strip().lower() for title in re.findall(r"^#+ (.*)$", text, re.M))
     return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
 
