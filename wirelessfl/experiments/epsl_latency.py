@@ -3,9 +3,9 @@
 Answers the EPSL paper's figures of latency. One of five quantities is turned at a time, the others are those of
 ``wirelessfl.experiments.epsl_scene``. Each method has the subchannels and powers of the descent for its own traffic, and the cut
 that is best for it in that round; a sixth panel turns the band once more, with one cut for all, that of the trainings. A point is
-a mean over cells, drawn with the same random numbers for all values of a quantity but the number of devices; the shades are over
-sets of cells. Nothing is trained. The network is counted by ``learning.profile`` for images of 64 x 64, as HAM10000's are taken
-to be (reconstructed).
+the median of cells that are drawn with the same random numbers for all values of a quantity but the number of devices; the shades
+are over sets of cells. Nothing is trained. The network is counted by ``learning.profile`` for images of 64 x 64, as HAM10000's
+are taken to be (reconstructed).
 """
 
 from dataclasses import replace
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from wirelessfl import style
 from wirelessfl.experiments.epsl_clock import METHODS, Method, round_times
@@ -70,24 +71,33 @@ def draw(table: pd.DataFrame) -> Any:
     for ax, letter, (panel, label) in zip(axes.flat, "abcdef", PANELS.items(), strict=True):
         for method, run in table[table["panel"] == panel].groupby("method", sort=False):
             look = LOOK.get(str(method), style.look(5))
-            style.over_seeds(ax, run, "value", "latency_s", label=run["label"].iloc[0], **look)
+            style.over_seeds(ax, run, "value", "median_s", label=run["label"].iloc[0], **look)
         ax.set(xlabel=f"({letter}) {label}", yscale="log" if panel != "shares" else "linear")
+        if panel != "shares":
+            few_ticks(ax)
     for ax in axes[:, 0]:
-        ax.set_ylabel("mean round [s]")
+        ax.set_ylabel("median round [s]")
     style.legend(figure, axes[0, 0], columns=5)
     return figure
 
 
+def few_ticks(axes: Any) -> None:
+    """Ticks of a logarithmic axis at 1, 2 and 5 times a power of ten, as plain numbers."""
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def findings(table: pd.DataFrame) -> pd.DataFrame:
-    """Latency relative to PSL, seed by seed, least and most over the values of each quantity, and blocks on the device."""
+    """Median latency over PSL's, set by set of cells: least and most over the values of a quantity; and blocks on the device."""
     by = ["panel", "value", "seed"]
-    psl = table[(table["method"] == "psl") | ((table["panel"] == "shares") & (table["value"] == 0))].set_index(by)["latency_s"]
+    psl = table[(table["method"] == "psl") | ((table["panel"] == "shares") & (table["value"] == 0))].set_index(by)["median_s"]
     where = table[by].assign(value=table["value"].where(table["panel"] != "shares", 0.0))
-    each = table.assign(ratio=table["latency_s"].to_numpy() / psl.loc[pd.MultiIndex.from_frame(where)].to_numpy())
-    mean = each.groupby(["panel", "label", "value"], sort=False)[["ratio", "blocks", "latency_s"]].mean().reset_index()
+    each = table.assign(ratio=table["median_s"].to_numpy() / psl.loc[pd.MultiIndex.from_frame(where)].to_numpy())
+    mean = each.groupby(["panel", "label", "value"], sort=False)[["ratio", "blocks", "median_s"]].mean().reset_index()
     groups = mean[mean["label"] != "PSL"].groupby(["panel", "label"], sort=False)
-    return groups.agg(least_over_psl=("ratio", "min"), most_over_psl=("ratio", "max"), fastest_s=("latency_s", "min"),
-                      slowest_s=("latency_s", "max"), blocks=("blocks", "mean")).round(3).reset_index()
+    return groups.agg(least_over_psl=("ratio", "min"), most_over_psl=("ratio", "max"), fastest_s=("median_s", "min"),
+                      slowest_s=("median_s", "max"), blocks=("blocks", "mean")).round(3).reset_index()
 
 
 FIGURE = Figure(

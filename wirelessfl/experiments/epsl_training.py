@@ -74,14 +74,18 @@ def to_target(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def compared(table: pd.DataFrame) -> pd.DataFrame:
-    """What is compared with the claim: means over the seeds, and times relative to PSL, seed by seed."""
-    each = to_target(table)
-    by = ["devices", "partition", "seed"]
+def beside_psl(table: pd.DataFrame) -> pd.DataFrame:
+    """The same rows, with the time of a round and that to the target over PSL's of the same seed [1]."""
+    each, by = to_target(table), ["devices", "partition", "seed"]
     psl = each[each["method"] == "psl"].set_index(by)
     for name in ("round_s", "time_to_target_s"):
         each[f"{name}_over_psl"] = each[name].to_numpy() / psl[name].reindex(pd.MultiIndex.from_frame(each[by])).to_numpy()
-    groups = each.groupby(["devices", "partition", "label"], sort=False)
+    return each
+
+
+def compared(table: pd.DataFrame) -> pd.DataFrame:
+    """What is compared with the claim: means over the seeds, and times relative to PSL, seed by seed."""
+    groups = beside_psl(table).groupby(["devices", "partition", "label"], sort=False)
     return groups.agg(
         target=("target", "first"), seeds=("seed", "count"), reached=("rounds_to_target", "count"),
         accuracy=("final_accuracy", "mean"), accuracy_std=("final_accuracy", "std"), round_s=("round_s", "mean"),
@@ -108,8 +112,7 @@ def _draw_row(row: Sequence[Any], table: pd.DataFrame) -> None:
     for method, run in table.groupby("method", sort=False):
         run = run.assign(mean_s=run.groupby("round")["time_s"].transform("mean"))
         for ax, x in zip(row, ("round", "mean_s"), strict=True):
-            style.over_seeds(ax, run, x, "accuracy", label=run["label"].iloc[0], **LOOK[str(method)])
-    row[1].set_xscale("log")
+            style.over_seeds(ax, run, x, "accuracy", marks=5, label=run["label"].iloc[0], **LOOK[str(method)])
 
 
 def _settings(cell: Cell) -> list[str]:
