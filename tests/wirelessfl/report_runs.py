@@ -1,6 +1,8 @@
 """Small runs that the tests of the report look at."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,18 @@ SMALL = ("cell.devices=3", "training.rounds=4", "training.model=mlp", "decision.
          'decision.policies=["joint", "equal"]', "training.target_accuracy=0.05", "training.smoothing=1", "data.test=50")
 
 
-def made(folder: Path, *more: str, **how: object) -> Path:
-    """A run folder, without its pictures, which take half of the time."""
+@contextmanager
+def without_pictures() -> Iterator[None]:
+    """Pictures take half of the time of a run so small."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("plot.latency_accuracy", "plot.allocation", "experiment.partition_picture"):
             patch.setattr(f"wirelessfl.{name}", lambda *what: None)
+        yield
+
+
+def made(folder: Path, *more: str, **how: object) -> Path:
+    """A run folder."""
+    with without_pictures():
         wfl.run(wfl.load_scenario(overrides=(*SMALL, *more)), folder, **how)
     return folder
 

@@ -6,20 +6,22 @@ import html.parser
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
-from report_runs import SMALL, copied, made
+from report_runs import SMALL, copied, made, without_pictures
 
 import wirelessfl as wfl
 from wirelessfl.__main__ import main
 from wirelessfl.closing import closing_table
-from wirelessfl.config import SettingsError
+from wirelessfl.config import SettingsError, keys
 from wirelessfl.report import devices, provenance, report, tables
 from wirelessfl.report.page import page
 from wirelessfl.report.runs import read
+from wirelessfl.settings import Scenario
 from wirelessfl.style import COLOURS
 
 STAGES = list(devices.STAGES)
@@ -112,9 +114,6 @@ def test_only_settings_that_differ_stand_out(run, narrow):
 
 
 def test_every_setting_is_on_the_page(written):
-    from wirelessfl.config import keys
-    from wirelessfl.settings import Scenario
-
     for key in keys(Scenario):
         assert key in written.text
 
@@ -145,7 +144,8 @@ def test_runs_of_one_setting_on_seeds_of_their_own_are_one_run(run, tmp_path):
 def test_a_sweep_stands_for_its_runs(tmp_path):
     text = "\n".join(['[set]', *(each for each in SMALL), '[grid]', '"cell.bandwidth_mhz" = [2, 4]'])
     (tmp_path / "band.toml").write_text(text.replace("training.model=mlp", 'training.model="mlp"'))
-    assert main(["sweep", str(tmp_path / "band.toml"), "--workers=1", "--out", str(tmp_path / "sweep")]) == 0
+    with without_pictures():
+        assert main(["sweep", str(tmp_path / "band.toml"), "--workers=1", "--out", str(tmp_path / "sweep")]) == 0
     runs = read([tmp_path / "sweep"])
     assert [one.scenario.cell.bandwidth_mhz for one in runs] == [2, 4]
     assert [one.seeds for one in runs] == [[0, 1], [0, 1]]
@@ -272,8 +272,6 @@ def test_a_run_of_before_stages_were_kept_has_a_report(run, tmp_path):
 
 def test_the_bound_foretells_rounds_by_the_ratio_of_progress(run):
     """By hand: rounds that lose half bring half, so twice as many are foretold; 3 over 2 were measured."""
-    from dataclasses import replace
-
     (one,) = read([run])
     rounds = one.rounds.assign(progress_lost=np.where(one.rounds["policy"] == "equal", 0.5, 0.0))
     summary = one.summary.assign(rounds=np.where(one.summary["policy"] == "equal", 3, 2), time_s=1.0)
@@ -306,3 +304,12 @@ def test_more_settings_than_letters_are_refused(run, tmp_path):
             read([run, *many])
     shutil.rmtree(many[0])
     assert wfl.__version__ in page(read([run]))
+
+
+def test_where_the_target_was_not_reached_no_rounds_are_compared(run):
+    """But what a round brings is known all along: here half of one."""
+    (one,) = read([run])
+    never = one.summary.assign(rounds=np.where(one.summary["policy"] == "equal", np.inf, 2))
+    table = tables.predicted(replace(one, rounds=one.rounds.assign(progress_lost=0.5), summary=never)).set_index("policy")
+    assert table.loc["equal", ["predicted", "measured"]].isna().all(axis=None)
+    assert_allclose(table["progress"], 0.5)

@@ -147,3 +147,14 @@ def test_a_dark_screen_gets_a_dark_page(shown):
     assert until(lambda: light(paper) < 60 < 200 < light(ink))
     media(shown, "light")
     assert until(lambda: light(paper) > 200 > 60 > light(ink))
+
+
+def test_on_paper_no_plot_is_wider_than_the_sheet(shown):
+    """A4 and letter are more than 700 pixels wide between their margins."""
+    widths = "return [...document.querySelectorAll('.plot')].map(plot => plot._fullLayout.width)"
+    before = shown.execute_script(widths)
+    shown.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    assert shown.execute_script("return document.body.offsetWidth") < 700
+    assert max(shown.execute_script(widths)) < 700
+    shown.execute_script("window.dispatchEvent(new Event('afterprint'))")
+    assert WebDriverWait(shown, 20).until(lambda _: shown.execute_script(widths) == before)

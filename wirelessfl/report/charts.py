@@ -55,13 +55,15 @@ def learnt(run: Run, numbers: dict[str, int]) -> Chart:
 
 
 def _lines(run: Run, numbers: dict[str, int], clock: pd.Series) -> list[dict[str, Any]]:
-    """Mean of the smoothed accuracy over the seeds at each time of a ``clock``, and a band of one standard deviation."""
-    table, time = run.rounds.assign(elapsed_s=clock), np.linspace(0, float(clock.max()), POINTS)
+    """Mean of the smoothed accuracy over the seeds at each time of a ``clock`` until the last has ended, with a band of one
+    standard deviation."""
+    table = run.rounds.assign(elapsed_s=clock)
     found: list[dict[str, Any]] = []
     for policy in run.policies:
         of_seeds = [seed for _, seed in table[table["policy"] == policy].groupby("seed") if seed["accuracy"].notna().any()]
         if not of_seeds:
             continue
+        time = np.linspace(0, max(float(one["elapsed_s"].max()) for one in of_seeds), POINTS)
         each = np.array([accuracy_at(one, run.scenario.training.smoothing, time) for one in of_seeds])
         number, mean = numbers[policy], each.mean(0)
         if len(each) > 1:
@@ -143,5 +145,5 @@ def _target(run: Run) -> dict[str, Any]:
     at = run.scenario.training.target_accuracy
     return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": at, "y1": at,
             "line": {"color": looks.NEUTRAL, "width": 1.2, "dash": "dot"},
-            "label": {"text": f"target {at:g}", "textposition": "end", "yanchor": "bottom",
+            "label": {"text": f"target {at:g}", "textposition": "start", "yanchor": "bottom",
                       "font": {"size": 11, "color": looks.NEUTRAL}}}

@@ -52,10 +52,10 @@ def made(runs: Sequence[Run]) -> Table:
     columns = [_made(run) for run in runs]
     rows = [Row((name, *(column.get(name, "-") for column in columns)))
             for name in dict.fromkeys(name for column in columns for name in column)]
-    fixed = {"folder", "began", "wall time"}
+    apart = {"folder", "began", "wall time", "computer's time"}
     return Table("How these runs were made." if len(runs) > 1 else "How this run was made.",
                  ("", *(run.label if len(runs) > 1 else "this run" for run in runs)),
-                 tuple(Row(row.cells, marked=len(set(row.cells[1:])) > 1 and row.cells[0] not in fixed) for row in rows))
+                 tuple(Row(row.cells, marked=len(set(row.cells[1:])) > 1 and row.cells[0] not in apart) for row in rows))
 
 
 def _made(run: Run) -> dict[str, str]:

@@ -86,23 +86,26 @@ def progress(rounds: pd.DataFrame, exponent: float) -> pd.Series:
 
 
 def predicted(run: Run) -> pd.DataFrame:
-    """One row a policy and seed that reached the target: its mean ``progress`` of a round until then [1], and its rounds over
-    those of the first policy in the same world, ``predicted`` by the bound and ``measured`` [1]."""
+    """One row a policy and seed: its mean ``progress`` of a round until the target, or all along [1], and, where the target was
+    reached, its rounds over those of the first policy in the same world, ``predicted`` by the bound and ``measured`` [1]."""
     gained = run.rounds.assign(progress=progress(run.rounds, run.scenario.decision.exponent))
     rows = []
-    for one in run.summary[np.isfinite(run.summary["time_s"])].itertuples():
+    for one in run.summary.itertuples():
         mine = gained[(gained["policy"] == one.policy) & (gained["seed"] == one.seed) & (gained["round"] < one.rounds)]
         rows.append({"policy": one.policy, "seed": one.seed, "rounds": one.rounds, "progress": mine["progress"].mean()})
     table = pd.DataFrame(rows, columns=["policy", "seed", "rounds", "progress"])
     first = table[table["policy"] == run.scenario.decision.policies[0]].set_index("seed")
-    return table.assign(predicted=table["seed"].map(first["progress"]) / table["progress"],
-                        measured=table["rounds"] / table["seed"].map(first["rounds"]))
+    ratios = table.assign(predicted=table["seed"].map(first["progress"]) / table["progress"],
+                          measured=table["rounds"] / table["seed"].map(first["rounds"]))
+    both = np.isfinite(ratios["measured"]) & (ratios["measured"] > 0)                  # else one of the two never got there
+    return ratios.assign(predicted=ratios["predicted"].where(both), measured=ratios["measured"].where(both))
 
 
 def bound(runs: Sequence[Run]) -> Table:
     """What the bound says of the rounds that policies need, beside what they needed."""
     caption = ("Rounds to the target over those of the first policy in the same world: by the bound, which counts a round as "
-               "(1 - loss)^exponent, and as measured. Mean ± standard deviation over the seeds that reached it.")
+               "(1 - loss)^exponent, and as measured. Mean ± standard deviation over the seeds that reached it; what a round "
+               "brings is the mean until the target, or all along where that was not reached.")
     rows = {run.label: pd.DataFrame([{
         "policy": policy, "progress of a round [1]": spread(mine["progress"]), "by the bound": spread(mine["predicted"].dropna()),
         "measured": spread(mine["measured"].dropna()),
