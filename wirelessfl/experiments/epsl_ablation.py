@@ -76,4 +76,4 @@ def findings(table: pd.DataFrame) -> pd.DataFrame:
 FIGURE = Figure(
     "epsl-ablation", "epsl", "What does each of EPSL's choices save: subchannels, power, cut?",
     "Each of the three shortens the round against random or equal choices, all together most; by how much was not seen.",
-    {"small": 0.1, "quick": 2.0, "full": 30.0}, KNOBS, cells, rows, draw, findings)
+    {"small": 0.1, "quick": 1.5, "full": 30.0}, KNOBS, cells, rows, draw, findings)

@@ -26,4 +26,4 @@ FIGURE = Figure(
     "epsl-accuracy-ham10000", "epsl",
     "Which of the split learners is accurate on HAM10000 after how many rounds, and after how much time?",
     "EPSL reaches a target accuracy in less time than vanilla SL, SplitFed and PSL; by how much was not seen.",
-    {"small": 0.1, "quick": 4.0, "full": 4000.0}, KNOBS, cells, rows, draw, compared)
+    {"small": 0.1, "quick": 2.5, "full": 900.0}, KNOBS, cells, rows, draw, compared)

@@ -24,4 +24,4 @@ FIGURE = Figure(
     "epsl-accuracy-mnist", "epsl",
     "Which of the split learners is accurate on MNIST after how many rounds, and after how much time?",
     "EPSL reaches a target accuracy in less time than vanilla SL, SplitFed and PSL; by how much was not seen.",
-    {"small": 0.1, "quick": 1.5, "full": 4000.0}, KNOBS, cells, rows, draw, compared)
+    {"small": 0.1, "quick": 1.5, "full": 1500.0}, KNOBS, cells, rows, draw, compared)
