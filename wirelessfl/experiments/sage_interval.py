@@ -62,4 +62,4 @@ FIGURE = Figure(
     question="How often must auxiliary networks be aligned with the server?",
     claim="At l = 10 FSL-SAGE has 0.853, CSE-FSL 0.833 (read off its figure of the load); it sweeps l from 2 to 50, with values "
           "that are not known here.",
-    minutes={"small": 0.1, "quick": 3, "full": 18000}, knobs=KNOBS, cells=cells, rows=sage.rows, draw=draw, findings=findings)
+    minutes={"small": 0.1, "quick": 1, "full": 15000}, knobs=KNOBS, cells=cells, rows=sage.rows, draw=draw, findings=findings)

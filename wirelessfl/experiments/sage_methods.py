@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from wirelessfl.experiments.figure import Cell, Knobs
 from wirelessfl.experiments.runs import trained
@@ -20,7 +21,7 @@ from wirelessfl.style import look
 METHODS = {"FedAvg": "fedavg", "SplitFed-V1": "splitfed-v1", "SplitFed-V2": "splitfed-v2", "CSE-FSL": "cse-fsl",
            "FSL-SAGE": "fsl-sage"}
 GUIDED = ("CSE-FSL", "FSL-SAGE")
-LOOK = {method: look(number) for number, method in enumerate(METHODS)}
+LOOK = {method: look(number) for number, method in enumerate(reversed(METHODS))}
 GB = 2**30
 SHARE = 0.95             # of FSL-SAGE's best accuracy, to which loads and times are compared; the paper's 0.81 of 0.853
 PAPER = {
@@ -93,6 +94,15 @@ def until(curve: pd.DataFrame, level: float, column: str) -> float:
 def spread(values: pd.Series) -> str:
     """Mean and standard deviation over the seeds, as text."""
     return f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else "")
+
+
+def logarithmic(axis: Any) -> None:
+    """A logarithmic axis of few decades, with plain numbers at 1, 2 and 5 times the powers of ten."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _toml(value: Any) -> str:
