@@ -40,11 +40,13 @@ def rows(cell: Cell) -> list[dict]:
 def draw(table: pd.DataFrame) -> matplotlib.figure.Figure:
     """Left: after all rounds; right: at the load."""
     figure, ((left, right),) = panels(columns=2, height=2.5, sharey=True)
+    sizes = dict(sorted(set(zip(table["kind"], table["aux_mb"], strict=True)), key=lambda each: each[1]))
     for axes, limit in ((left, float("inf")), (right, _limit(table))):
-        for method, own in sage.best(table, RUN, limit).groupby("method", sort=False):
-            over_seeds(axes, own, "aux_mb", "accuracy", label=method, **sage.LOOK[str(method)])
-        axes.set(xscale="log", xlabel="auxiliary network [MB]")
-        axes.minorticks_off()
+        found = sage.best(table, RUN, limit)
+        for method, own in found.assign(place=found["kind"].map([*sizes].index)).groupby("method", sort=False):
+            over_seeds(axes, own, "place", "accuracy", label=method, **sage.LOOK[str(method)])
+        axes.set_xticks(range(len(sizes)), [f"{kind}\n{size:.2g}" for kind, size in sizes.items()], fontsize=6)
+        axes.set(xlabel="auxiliary, size [MB]", xlim=(-0.4, len(sizes) - 0.6))
     left.set(title=f"(a) {table['round'].max()} rounds", ylabel="best test accuracy [1]")
     right.set(title=f"(b) within {_limit(table):g} GB")
     legend(figure, left)
