@@ -5,6 +5,10 @@ a device: ``partition``), and the split is deep, so that the client side is larg
 client side, and nothing else. Models are tested when they have just been averaged. Reconstructed but for the interval itself.
 """
 
+from typing import Any
+
+import pandas as pd
+
 from wirelessfl.experiments.figure import Cell, Figure, Knobs
 from wirelessfl.experiments.light_scene import FULL, NO_LEVERS, QUICK, SMALL, arms, compared, draw, rows
 
@@ -20,7 +24,12 @@ def cells(knobs: Knobs) -> list[Cell]:
     return arms(knobs, [(f"I = {interval}", {"interval": interval}) for interval in knobs["intervals"]])
 
 
+def drawn(table: pd.DataFrame) -> Any:
+    """Accuracy against round and against time."""
+    return draw(table.assign(arm=table["arm"].str.replace("I", "$I$")), columns=4)
+
+
 FIGURE = Figure(
     "light-interval", "light-fedsl", "Does it pay to average client sides only now and then?",
     "The bound grows with the interval between two averagings; what it buys was not seen.",
-    {"small": 0.1, "quick": 1.5, "full": 3000.0}, KNOBS, cells, rows, lambda table: draw(table, columns=4), compared)
+    {"small": 0.1, "quick": 1.5, "full": 3000.0}, KNOBS, cells, rows, drawn, compared)

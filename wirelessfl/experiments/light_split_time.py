@@ -78,4 +78,4 @@ def findings(table: pd.DataFrame) -> pd.DataFrame:
 FIGURE = Figure(
     "light-split-time", "light-fedsl", "How long does a round of VGG-19 take for each split?",
     "Shallower split layers do better; by how much was not seen.",
-    {"small": 0.1, "quick": 1.0, "full": 10.0}, KNOBS, cells, rows, draw, findings)
+    {"small": 0.1, "quick": 0.6, "full": 5.0}, KNOBS, cells, rows, draw, findings)
