@@ -85,13 +85,12 @@ def test_arms_are_compared_with_the_first_seed_by_seed():
     assert a["up_mb_a_round"] == pytest.approx(2.0)
 
 
-def test_a_pruned_round_is_shorter_at_every_split_and_a_wider_band_too():
-    knobs = light_split_time.KNOBS["small"] | {"bands_mhz": [1.0, 10.0]}
-    cells = [cell for cell in light_split_time.cells(knobs) if cell["method"] == "lightweight FedSL"]
-    narrow, wide = (np.array([row["round_s"] for row in light_split_time.rows(cell)]) for cell in cells)
-    plain = np.array([row["round_s"] for row in light_split_time.rows({**cells[0], "ratio": 0.0})])
-    assert (wide < narrow).all()
-    assert (narrow < plain).all()
+def test_a_pruned_round_is_shorter_at_every_split_and_one_of_faster_devices_too():
+    cells = [cell for cell in light_split_time.cells(light_split_time.KNOBS["small"]) if cell["method"] == "lightweight FedSL"]
+    slow, fast = (np.array([row["round_s"] for row in light_split_time.rows(cell)]) for cell in cells)
+    unpruned = np.array([row["round_s"] for row in light_split_time.rows({**cells[0], "ratio": 0.0})])
+    assert (fast < slow).all()
+    assert (slow < unpruned).all()
 
 
 def test_vgg_19_sends_less_the_deeper_it_is_split_at_a_pooling_layer():

@@ -19,11 +19,12 @@ from wirelessfl.experiments.runs import simulated
 
 SMALL = {"data": "digits", "train": 300, "test": 200, "standardise": False, "partition": "iid", "devices": 4, "model": "cnn",
          "precision": "float32", "device": "cpu", "batch": 16, "lr": 0.005, "rounds": 20, "tested_every": 10,
-         "uplink_mhz": 4.0, "slowest_gflops": 0.03, "fastest_gflops": 1.0, "seeds": 1}
+         "uplink_mhz": 4.0, "slowest_gflops": 0.03, "fastest_gflops": 1.0, "server_gflops": 50.0, "seeds": 1}
 QUICK = SMALL | {"data": "fashion-mnist", "train": 4000, "test": 1000, "devices": 10, "batch": 32, "lr": 0.002, "rounds": 100,
                  "tested_every": 5, "slowest_gflops": 0.3, "fastest_gflops": 3.0, "seeds": 2}
 VGG11 = QUICK | {"data": "cifar-10", "test": 500, "standardise": True, "devices": 4, "model": "vgg11", "precision": "bfloat16",
-                 "lr": 0.001, "rounds": 80, "uplink_mhz": 20.0, "slowest_gflops": 5.0, "fastest_gflops": 20.0}
+                 "lr": 0.001, "rounds": 80, "uplink_mhz": 20.0, "slowest_gflops": 5.0, "fastest_gflops": 20.0,
+                 "server_gflops": 1000.0}
 FULL = VGG11 | {"train": 0, "test": 0, "devices": 10, "model": "vgg19", "precision": "float32", "batch": 64, "rounds": 5000,
                 "tested_every": 100, "seeds": 3}
 NO_LEVERS = {"algorithm": "light-fedsl", "split": 2, "ratio": 0.0, "update_bits": 32, "smashed_bits": 32, "cut_bits": 32,
@@ -35,7 +36,8 @@ FAR = 5.0            # where the longest training takes so many times the shorte
 
 _SCENE = {"data": "data.dataset", "train": "data.train", "test": "data.test", "standardise": "data.standardise",
           "partition": "data.partition", "devices": "cell.devices", "uplink_mhz": "cell.bandwidth_mhz",
-          "slowest_gflops": "devices.slowest_gflops", "fastest_gflops": "devices.fastest_gflops", "model": "training.model",
+          "slowest_gflops": "devices.slowest_gflops", "fastest_gflops": "devices.fastest_gflops",
+          "server_gflops": "devices.server_gflops", "model": "training.model",
           "precision": "training.precision", "device": "training.device", "batch": "training.batch", "lr": "training.lr",
           "rounds": "training.rounds", "tested_every": "training.evaluate_every"}
 _LEVERS = {"ratio": "decision.fixed_ratio"} | {name: f"training.{name}" for name in NO_LEVERS if name not in ("split", "ratio")}
