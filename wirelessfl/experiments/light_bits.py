@@ -52,4 +52,4 @@ def draw(table: pd.DataFrame) -> Any:
 FIGURE = Figure(
     "light-bits", "light-fedsl", "Do fewer bits save time, and at what accuracy?",
     "Quantising to 8 bits makes training faster at competitive accuracy; by how much was not seen.",
-    {"small": 0.1, "quick": 2.0, "full": 4000.0}, KNOBS, cells, rows, draw, findings)
+    {"small": 0.1, "quick": 2.0, "full": 18000.0}, KNOBS, cells, rows, draw, findings)

@@ -25,4 +25,4 @@ def cells(knobs: Knobs) -> list[Cell]:
 FIGURE = Figure(
     "light-comparison", "light-fedsl", "Is lightweight FedSL faster than plain FedSL and FedAvg, and as accurate?",
     "It trains faster at competitive accuracy; by how much was not seen.",
-    {"small": 0.1, "quick": 4.0, "full": 3000.0}, KNOBS, cells, rows, draw, compared)
+    {"small": 0.1, "quick": 4.0, "full": 6000.0}, KNOBS, cells, rows, draw, compared)

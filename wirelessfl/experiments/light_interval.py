@@ -32,4 +32,4 @@ def drawn(table: pd.DataFrame) -> Any:
 FIGURE = Figure(
     "light-interval", "light-fedsl", "Does it pay to average client sides only now and then?",
     "The bound grows with the interval between two averagings; what it buys was not seen.",
-    {"small": 0.1, "quick": 1.5, "full": 3000.0}, KNOBS, cells, rows, drawn, compared)
+    {"small": 0.1, "quick": 1.5, "full": 8000.0}, KNOBS, cells, rows, drawn, compared)

@@ -22,4 +22,4 @@ def cells(knobs: Knobs) -> list[Cell]:
 FIGURE = Figure(
     "light-pruning", "light-fedsl", "Does pruning the client side save time, and at what accuracy?",
     "Moderate pruning makes training faster at competitive accuracy; by how much was not seen.",
-    {"small": 0.1, "quick": 1.5, "full": 3000.0}, KNOBS, cells, rows, draw, compared)
+    {"small": 0.1, "quick": 1.5, "full": 10000.0}, KNOBS, cells, rows, draw, compared)
