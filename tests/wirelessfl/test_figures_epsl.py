@@ -94,9 +94,9 @@ def test_splitfed_is_psl_and_the_time_of_the_model_both_ways():
     assert broadcast + 1e6 / rate.max() - 1e-9 <= extra <= broadcast + 1e6 / rate.min() + 1e-9
 
 
-def test_aggregating_more_never_takes_longer_at_the_same_decision(seen, load):
+def test_aggregating_more_shortens_server_and_downlink_and_lengthens_the_broadcast(seen, load):
     found = solve_descent(only(seen.problem(load, 0.0), 1))
-    each = [latency(only(seen.problem(load, share), 1), found.cut, found.assignment, found.power) for share in (0.0, 0.25, 0.5, 1.0)]
+    each = [latency(only(seen.problem(load, share), 1), found.cut, found.assignment, found.power) for share in (0.0, 0.5, 1.0)]
     assert np.all(np.diff([stages.server for stages in each], axis=0) < 0)
     assert np.all(np.diff([stages.downlink for stages in each], axis=0) < 0)
     assert np.all(np.diff([stages.broadcast for stages in each], axis=0) > 0)
