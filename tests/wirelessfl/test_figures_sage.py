@@ -59,6 +59,12 @@ def test_the_best_is_taken_of_what_a_load_pays_for():
     assert sage.best(table, ("run",))["accuracy"].tolist() == [0.9, 0.8]
 
 
+def test_one_lucky_test_lifts_the_best_and_hardly_the_end():
+    table = pd.DataFrame({"run": "a", "round": range(1, 11), "accuracy": [0.9] + [0.1] * 7 + [0.5, 0.7], "load_gb": 1.0})
+    assert sage.best(table, ("run",))["accuracy"].tolist() == [0.9]
+    assert sage.late(table, ("run",))["a"] == pytest.approx(0.6)
+
+
 def test_the_line_is_a_share_of_the_best_mean_and_crossed_where_a_mean_first_gets_there():
     runs = [("FSL-SAGE", 0, (0.2, 0.5, 0.7), 1.0), ("FSL-SAGE", 1, (0.4, 0.7, 0.9), 1.0),
             ("FedAvg", 0, (0.1, 0.2, 0.8), 5.0), ("CSE-FSL", 0, (0.1, 0.2, 0.3), 2.0)]

@@ -55,4 +55,4 @@ FIGURE = Figure(
     question="Which accuracy does a load of communication buy, with each of five methods?",
     claim="At the plateau FSL-SAGE has 0.853, SplitFed-V1 0.838, CSE-FSL 0.833, FedAvg 0.822, SplitFed-V2 0.815 (read off its "
           "figure); to 0.81 it takes 2.1 times less load than CSE-FSL, 4.9 to 8.9 times less than the others.",
-    minutes={"small": 0.1, "quick": 4, "full": 4800}, knobs=KNOBS, cells=cells, rows=sage.rows, draw=draw, findings=findings)
+    minutes={"small": 0.1, "quick": 5, "full": 4800}, knobs=KNOBS, cells=cells, rows=sage.rows, draw=draw, findings=findings)

@@ -74,6 +74,12 @@ def best(table: pd.DataFrame, by: Sequence[str], load_gb: float = np.inf) -> pd.
     return runs.merge(there, how="left", on=[*by])
 
 
+def late(table: pd.DataFrame, by: Sequence[str]) -> pd.Series:
+    """Mean accuracy of the tests in the last fifth of the rounds [1], which no lucky test can lift; by the columns ``by``."""
+    found: pd.Series = table[table["round"] > 0.8 * table["round"].max()].groupby([*by], sort=False)["accuracy"].mean()
+    return found
+
+
 def curves(table: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
     """Means over the seeds at each test, of each method in the table; indexed by round."""
     return {str(method): own.groupby("round").mean(numeric_only=True) for method, own in
