@@ -41,6 +41,7 @@ def draw(table: pd.DataFrame) -> matplotlib.figure.Figure:
         right.scatter([], [], s=_size(np.array([alpha])), color="#888888", marker="o", linewidths=0, label=f"{alpha:g}")
     right.legend(title="α", loc="center left", bbox_to_anchor=(1.0, 0.5))
     sage.logarithmic(right.xaxis)
+    right.margins(x=0.12)
     left.set(xscale="log", xlabel="α of the Dirichlet partition [1]", ylabel="best test accuracy [1]",
              title=f"(a) within {table['limit_gb'].iloc[0]:g} GB")
     right.set(xlabel="load at which it was reached [GB]", title="(b) of all rounds")
