@@ -2,8 +2,8 @@
 
 Seen: sizes of 0.005 MB (linear), 3.522 (half), 8.029 (the server's first stage) and 40.078 (a copy of the whole server side), MB
 of 2^20 bytes, and the accuracy that 200 GB buy, however many rounds that takes: CSE-FSL sends an auxiliary network both ways in
-every round, FSL-SAGE one way every l rounds. Full has 200 rounds, of which the load of (b) pays for some. Our half has half as
-many outputs in each layer (2.327 MB), the paper's has half of the stage's blocks.
+every round, FSL-SAGE one way every l rounds. Full has 200 rounds, of which the load of (b) pays for some. Half is half of the
+stage's blocks, as in the paper's code; of LeNet, whose stage is one block, half as many outputs in each layer.
 """
 
 import matplotlib.figure
