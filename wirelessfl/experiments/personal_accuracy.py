@@ -61,22 +61,23 @@ def rows(cell: Cell) -> list[dict[str, Any]]:
 
 def draw(table: pd.DataFrame) -> Any:
     """Own accuracy against round, with personalisation and without, and against time."""
-    figure, axes = style.panels(1, 3, width=style.PAGE, height=2.2, sharey=True)
+    figure, axes = style.panels(1, 3, width=style.PAGE, height=2.2)
     fixed = sorted(set(table["method"]) - set(POLICY))
     look = scene.LOOK | dict(zip(fixed, scene.FIXED, strict=False))
     there = [scene.PLAIN, *fixed, scene.ADAPTIVE]
     for ax, personal in zip(axes[0], TITLE, strict=False):
         for method in there:
             run = table[(table["personal"] == personal) & (table["method"] == method)]
-            style.over_seeds(ax, run, "round", "own_accuracy", label=NAME.get(method, f"ρ = {method}"), **look[method])
-        ax.set(xlabel=f"round, {TITLE[personal]}")
+            style.over_seeds(ax, run, "round", "own_accuracy", label=NAME.get(method, f"ρ = {method}"), marks=6,
+                             **look[method])
+        ax.set(xlabel=f"{TITLE[personal]}: round")
     clocked = table[table["personal"] == 1].dropna(subset="time_s")
     clocked = clocked.assign(time_s=clocked.groupby(["method", "round"])["time_s"].transform("mean"))
     for method in POLICY:
-        style.over_seeds(axes[0, 2], clocked[clocked["method"] == method], "time_s", "own_accuracy", **look[method])
+        style.over_seeds(axes[0, 2], clocked[clocked["method"] == method], "time_s", "own_accuracy", marks=6, **look[method])
     for method in (scene.BANDS, scene.OURS):
         axes[0, 0].plot([], [], label=NAME[method], **look[method])
-    axes[0, 2].set(xlabel="time [s], (c) personalised")
+    axes[0, 2].set(xlabel="(c) personalised: time [s]")
     axes[0, 0].set(ylabel="accuracy on own classes [1]")
     style.legend(figure, axes[0, 0], columns=4)
     return figure
