@@ -43,8 +43,8 @@ def load(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Scena
             raise SettingsError(f"cannot read the scenario {path}: {error.strerror or error}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path} is not TOML: {error}") from None
-    for override in overrides:
-        _override(table, override)
+    for each in overrides:
+        _override(table, each)
     return scenario(table)
 
 
@@ -71,16 +71,21 @@ def scenario(table: dict[str, Any]) -> Scenario:
     return found
 
 
-def _override(table: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
+def _override(table: dict[str, Any], given: str) -> None:
+    key, equals, text = given.partition("=")
     if not equals:
-        raise SettingsError(f"--set takes section.key=value, got {override!r}")
+        raise SettingsError(f"--set takes section.key=value, got {given!r}")
     *sections, last = key.strip().split(".")
     for section in sections:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
-            raise SettingsError(f"--set {override}: {section} is not a section")
+            raise SettingsError(f"--set {given}: {section} is not a section")
     table[last] = typed(text)
+
+
+def override(key: str, value: Any) -> str:
+    """``section.key=value``, as :func:`load` takes it."""
+    return f"{key}={str(value).lower() if isinstance(value, bool) else value}"
 
 
 def typed(text: str) -> Any:

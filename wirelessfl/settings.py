@@ -169,8 +169,8 @@ class DecisionSettings(Section):
     fixed_split: int = _key(
         0, "the split of the policies that fix it; 0 for the best common one by the solver's own forecast", ge=0)
     fixed_ratio: float = _key(
-        0.0, "pruning ratio of the policies that fix it (light-fixed), as far as prune_max and the bound allow; 0 for the policy's "
-             "own [1]", ge=0, lt=1)
+        0.0, "pruning ratio of the policies that fix it (light-fixed), as far as prune_max and the bound allow; 0 for the "
+             "policy's own [1]", ge=0, lt=1)
     prune_max: float = _key(0.9, "largest pruning ratio [1]", ge=0, lt=1)
     bound: str = _key("relative", "form of the convergence bound: relative (measured bias) or constants (the literature's)")
     bias_max: float = _key(0.75, "relative bias above which the bound is not trusted [1]", gt=0, lt=1)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from learning.profile import profile
 from wirelessfl import build, style
-from wirelessfl.config import load
+from wirelessfl.config import load, override
 from wirelessfl.experiments.epsl_clock import METHODS, round_times
 from wirelessfl.experiments.epsl_scene import Load, load_of, scene
 from wirelessfl.experiments.figure import Cell, Knobs
@@ -120,8 +120,4 @@ def _settings(cell: Cell) -> list[str]:
     method = METHODS[cell["method"]]
     share = [f"training.share={method.share}"] * (method.algorithm == "epsl")
     return [f"training.algorithm={method.algorithm}", *share, "training.optimiser=adam", f"cell.devices={cell['devices']}",
-            f"data.partition={cell['partition']}", *(f"{key}={_text(cell[name])}" for name, key in KEYS.items())]
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+            f"data.partition={cell['partition']}", *(override(key, cell[name]) for name, key in KEYS.items())]

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from wirelessfl.config import override
 from wirelessfl.experiments.figure import Cell, Knobs
 from wirelessfl.experiments.runs import trained
 from wirelessfl.style import look
@@ -41,12 +42,12 @@ def settings(knobs: Knobs, method: str, alpha: float = 0.0) -> list[str]:
     """Settings of a scenario: a method of ``METHODS``, on data that are IID, or spread by Dirichlet(``alpha``) [1]."""
     some = [f"data.dataset={knobs['data']}", f"cell.devices={knobs['devices']}", f"training.algorithm={METHODS[method]}",
             "training.optimiser=adam", "training.local_steps=0"]
-    some += [f"data.{name}={_toml(knobs[name])}" for name in ("train", "test", "standardise")]
+    some += [override(f"data.{name}", knobs[name]) for name in ("train", "test", "standardise")]
     names = ["model", "batch", "lr", "weight_decay", "flip", "crop", "device"]
     names += ["precision"] * (knobs["precision"] != "float32")
     names += ["every", "auxiliary"] * (method in GUIDED) + ["align_every", "align_steps", "align_batch"] * (method == "FSL-SAGE")
     spread = ["data.partition=dirichlet-equal", f"data.concentration={alpha}"] if alpha else ["data.partition=iid"]
-    return some + spread + [f"training.{name}={_toml(knobs[name])}" for name in names]
+    return some + spread + [override(f"training.{name}", knobs[name]) for name in names]
 
 
 def cells(knobs: Knobs, methods: Sequence[str] = tuple(METHODS), **columns: Any) -> list[dict[str, Any]]:
@@ -109,7 +110,3 @@ def logarithmic(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
-
-
-def _toml(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
