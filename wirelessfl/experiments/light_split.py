@@ -23,4 +23,4 @@ def cells(knobs: Knobs) -> list[Cell]:
 FIGURE = Figure(
     "light-split", "light-fedsl", "Where should the network be split?",
     "Shallower split layers do better; by how much was not seen.",
-    {"small": 0.1, "quick": 1.5, "full": 8000.0}, KNOBS, cells, rows, lambda table: draw(table, columns=4), compared)
+    {"small": 0.1, "quick": 1.5, "full": 8000.0}, KNOBS, cells, rows, lambda table: draw(table, columns=2), compared)
