@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from wirelessfl import style
+from wirelessfl.config import override
 from wirelessfl.experiments.figure import Cell, Knobs
 from wirelessfl.experiments.runs import simulated
 
@@ -51,7 +52,7 @@ def arms(knobs: Knobs, named: Sequence[tuple[str, dict[str, Any]]]) -> list[Cell
 
 def scene(knobs: Knobs) -> list[str]:
     """Settings of a scenario, but for the levers."""
-    return ["training.optimiser=adam", "cell.downlink_mhz=20", *(_set(key, knobs[name]) for name, key in _SCENE.items())]
+    return ["training.optimiser=adam", "cell.downlink_mhz=20", *(override(key, knobs[name]) for name, key in _SCENE.items())]
 
 
 def rows(cell: Cell) -> list[dict[str, Any]]:
@@ -63,11 +64,7 @@ def rows(cell: Cell) -> list[dict[str, Any]]:
 
 def lever_settings(levers: Knobs) -> list[str]:
     """Settings of a scenario for the levers, but the split."""
-    return [_set(key, levers[name]) for name, key in _LEVERS.items()]
-
-
-def _set(key: str, value: Any) -> str:
-    return f"{key}={str(value).lower() if isinstance(value, bool) else value}"
+    return [override(key, levers[name]) for name, key in _LEVERS.items()]
 
 
 def compared(table: pd.DataFrame) -> pd.DataFrame:
