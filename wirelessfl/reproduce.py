@@ -18,6 +18,7 @@ from typing import Any
 import joblib
 import matplotlib
 import pandas as pd
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from learning.data import FOLDER_SETTING, available
 from wirelessfl.config import SettingsError, choose
@@ -28,6 +29,7 @@ from wirelessfl.places import sentence
 from wirelessfl.style import PRINT, save
 
 POINTS = "points"
+KEPT = {"cell", "rows", "cpu_s", "commit"}
 Watch = Callable[[Cell, str], None]
 
 
@@ -102,7 +104,7 @@ def reproduce(figure: Figure, folder: str | Path, size: str = "quick", *, turned
     Raises
     ------
     SettingsError
-        For a size that there is not, or where another process makes this figure.
+        For a size that there is not, where another process makes this figure, or where one of ours was killed.
     """
     if workers < 1:
         raise SettingsError(f"--workers must be at least 1, got {workers}")
@@ -139,24 +141,30 @@ def _all(figure: Figure, cells: Sequence[Cell], points: Path, workers: int) -> I
             yield cell, point, ""
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         pool = joblib.Parallel(n_jobs=workers if left else 1, return_as="generator_unordered", pre_dispatch=workers)
-        yield from pool(joblib.delayed(_point)(figure, cell, points, os.getpid()) for cell in left)
+        try:
+            yield from pool(joblib.delayed(_point)(figure, cell, points, os.getpid()) for cell in left)
+        except TerminatedWorkerError:
+            raise SettingsError(f"{figure.name}: a process was killed, and too little memory is the usual cause; what was "
+                                "computed is kept, and --workers 1 takes least") from None
 
 
 def _read(path: Path) -> Any:
+    """A point that is there, whole and of this version; or None."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        point = json.loads(path.read_text(encoding="utf-8"))
+        return point if point.keys() >= KEPT else None
+    except (OSError, ValueError, AttributeError):
         return None
 
 
 def _point(figure: Figure, cell: Cell, points: Path, parent: int) -> tuple[Cell, Any, str]:
     """Compute one point, and keep it."""
-    begun = time.perf_counter()
+    begun = time.process_time()
     try:
         rows = [dict(row) for row in figure.rows(cell)]
         if os.getpid() != parent != os.getppid():                  # who asked for it was killed, and may have been started again
             os._exit(1)
-        point = {"cell": dict(cell), "rows": rows, "seconds": round(time.perf_counter() - begun, 1), "made_at": now(),
+        point = {"cell": dict(cell), "rows": rows, "cpu_s": round(time.process_time() - begun, 2), "made_at": now(),
                  "commit": commit(), "versions": versions()}
         write_json(points / f"{key(cell)}.json", point)
         return cell, json.loads(json.dumps(point)), ""
@@ -172,7 +180,7 @@ def _leave(figure: Figure, size: str, knobs: Knobs, points: Sequence[Any], table
     write_json(folder / f"{figure.name}.json", {
         "figure": figure.name, "paper": PAPERS[figure.paper], "question": figure.question, "claim": figure.claim, "size": size,
         "knobs": dict(knobs), "findings": findings.to_dict("records"), "drawn_at": now(),
-        "seconds": round(sum(point["seconds"] for point in points), 1), "commits": sorted({str(p["commit"]) for p in points}),
+        "cpu_s": round(sum(point["cpu_s"] for point in points), 1), "commits": sorted({str(p["commit"]) for p in points}),
         "versions": versions(), "data_folder_set": bool(os.environ.get(FOLDER_SETTING)), "points": [p["cell"] for p in points]})
     with matplotlib.rc_context(PRINT):
         drawn = figure.draw(table)

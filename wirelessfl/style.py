@@ -1,5 +1,6 @@
 """One look for all figures: the column width of IEEE, colour-blind safe, legible in grey print, with spreads over seeds."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,13 @@ def over_seeds(axes: Any, table: pd.DataFrame, x: str, y: str, *, across: str = 
     if each.shape[1] > 1:
         axes.fill_between(each.index.to_numpy(float), middle - spread, middle + spread, color=how.get("color"), alpha=0.15,
                           linewidth=0)
+
+
+def over_rounds_and_time(axes: Sequence[Any], runs: pd.DataFrame, y: str, **how: Any) -> None:
+    """The same twice: against ``round``, and against the mean ``time_s`` of each round over the seeds."""
+    runs = runs.assign(mean_s=runs.groupby("round")["time_s"].transform("mean"))
+    for ax, x in zip(axes, ("round", "mean_s"), strict=True):
+        over_seeds(ax, runs, x, y, **how)
 
 
 def legend(figure: Figure, axes: Any, *, columns: int = 3, **how: Any) -> None:

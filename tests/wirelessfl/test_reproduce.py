@@ -1,8 +1,10 @@
 import json
 import os
+import signal
 
 import pandas as pd
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from wirelessfl import experiments
 from wirelessfl import reproduce as module
@@ -21,6 +23,10 @@ def cells(knobs):
 def rows(cell):
     if os.environ.get("BROKEN") == str(cell["x"]):
         raise ValueError("x is broken")
+    if os.environ.get("KILLED") == str(cell["x"]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if os.environ.get("STOPPED") == str(cell["x"]):
+        raise KeyboardInterrupt
     return [{"y": 10.0 * cell["x"] + cell["seed"]}]
 
 
@@ -87,6 +93,24 @@ def test_a_point_that_fails_is_told_and_the_others_are_kept(tmp_path, monkeypatc
     assert not (tmp_path / "tiny.png").exists()
     monkeypatch.delenv("BROKEN")
     assert len(reproduce(TINY, tmp_path).table) == 6
+
+
+def test_what_a_killed_process_had_done_is_kept(tmp_path, monkeypatch):
+    get_reusable_executor().shutdown()                       # processes that were there before know nothing of this
+    monkeypatch.setenv("KILLED", "3")
+    with pytest.raises(SettingsError, match="tiny: a process was killed"):
+        reproduce(TINY, tmp_path, workers=2)
+    get_reusable_executor().shutdown()
+    monkeypatch.delenv("KILLED")
+    assert len(reproduce(TINY, tmp_path).table) == 6
+
+
+def test_an_interrupted_figure_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(module.FIGURES, "tiny", TINY)
+    monkeypatch.setenv("STOPPED", "2")
+    assert main(["reproduce", "tiny", "--out", str(tmp_path), "--workers", "1"]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert len(list((tmp_path / "points" / "tiny").glob("*.json"))) == 2
 
 
 def test_without_its_data_a_figure_is_made_small(tmp_path, monkeypatch):

@@ -39,10 +39,14 @@ def _reproduce(options: argparse.Namespace) -> int:
     figures = chosen(options.figures)
     if turned and len(figures) > 1:
         raise SettingsError("--set turns the knobs of one figure: name one")
-    for figure in figures:
-        if options.afresh:
-            shutil.rmtree(folder / POINTS / figure.name, ignore_errors=True)
-        failed += bool(_one(figure, folder, options, turned).failed)
+    try:
+        for figure in figures:
+            if options.afresh:
+                shutil.rmtree(folder / POINTS / figure.name, ignore_errors=True)
+            failed += bool(_one(figure, folder, options, turned).failed)
+    except KeyboardInterrupt:
+        print(f"\nwirelessfl: interrupted; the same command goes on with the points that are not in {folder}", file=sys.stderr)
+        return 130
     print(f"figures, tables and how they were made: {folder}/" + (
         f"\nnot drawn: {failed}, as points failed; the same command tries those again" if failed else ""))
     return 1 if failed else 0

@@ -99,20 +99,13 @@ def draw(table: pd.DataFrame) -> Any:
     parts = list(dict.fromkeys(table["partition"]))
     figure, axes = style.panels(len(parts), 2, width=style.COLUMN, height=1.75, sharey="row")
     for row, part in zip(axes, parts, strict=True):
-        _draw_row(row, table[table["partition"] == part])
+        for method, runs in table[table["partition"] == part].groupby("method", sort=False):
+            style.over_rounds_and_time(row, runs, "accuracy", marks=5, label=runs["label"].iloc[0], **LOOK[str(method)])
         row[0].set_ylabel(f"accuracy, {'IID' if part == 'iid' else 'non-IID'} [1]")
     for ax, label in zip(axes[-1], ("round", "time [s]"), strict=True):
         ax.set_xlabel(label)
     style.legend(figure, axes[0, 0], columns=3)
     return figure
-
-
-def _draw_row(row: Sequence[Any], table: pd.DataFrame) -> None:
-    """One partition: left against rounds, right against the mean time of these rounds."""
-    for method, run in table.groupby("method", sort=False):
-        run = run.assign(mean_s=run.groupby("round")["time_s"].transform("mean"))
-        for ax, x in zip(row, ("round", "mean_s"), strict=True):
-            style.over_seeds(ax, run, x, "accuracy", marks=5, label=run["label"].iloc[0], **LOOK[str(method)])
 
 
 def _settings(cell: Cell) -> list[str]:

@@ -98,9 +98,7 @@ def draw(table: pd.DataFrame, columns: int = 3) -> Any:
 def pair(axes: Sequence[Any], table: pd.DataFrame) -> None:
     """Lines of all arms, left against rounds, right against the mean time of these rounds over the seeds."""
     for number, (arm, runs) in enumerate(table.groupby("arm", sort=False)):
-        runs = runs.assign(mean_s=runs.groupby("round")["time_s"].transform("mean"))
-        for ax, x in zip(axes, ("round", "mean_s"), strict=True):
-            style.over_seeds(ax, runs, x, "accuracy", label=str(arm), **style.look(number))
+        style.over_rounds_and_time(axes, runs, "accuracy", label=str(arm), **style.look(number))
     lasting = table.groupby("arm")["time_s"].max()
     axes[0].set(xlabel="round", ylabel="test accuracy [1]")
     axes[1].set(xlabel="simulated time [s]", xscale="log" if lasting.max() > FAR * lasting.min() else "linear")
