@@ -20,11 +20,12 @@ import matplotlib
 import pandas as pd
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from learning.data import FOLDER_SETTING, available
-from wirelessfl.config import SettingsError, choose
-from wirelessfl.experiments import FIGURES, PAPERS, Figure
+from learning.data import FOLDER_SETTING
+from wirelessfl.config import SettingsError
+from wirelessfl.experiments import PAPERS, Figure
 from wirelessfl.experiments.figure import Cell, Knobs
 from wirelessfl.folder import commit, held, now, versions, whole, write_json
+from wirelessfl.knobs import cells_of, knobs_here
 from wirelessfl.places import sentence
 from wirelessfl.style import PRINT, save
 
@@ -55,37 +56,6 @@ class Made:
     failed: Mapping[str, str]
 
 
-def chosen(names: Sequence[str]) -> list[Figure]:
-    """Figures by their names, those of their papers, or "all".
-
-    Raises
-    ------
-    SettingsError
-        For another name, with the nearest one that there is.
-    """
-    known: dict[str, list[Figure]] = {"all": list(FIGURES.values())}
-    known |= {paper: [figure for figure in FIGURES.values() if figure.paper == paper] for paper in PAPERS}
-    known |= {name: [figure] for name, figure in FIGURES.items()}
-    return list({figure.name: figure for name in names for figure in choose(known, name, "figure")}.values())
-
-
-def knobs_here(figure: Figure, size: str, turned: Knobs | None = None) -> tuple[str, Knobs]:
-    """The size that can be made, with its knobs: "small", where the data set of the one that is wanted is not in the data folder.
-
-    Raises
-    ------
-    SettingsError
-        For a size or a knob that there is not, or a knob's value of another type.
-    """
-    knobs, turned = choose(figure.knobs, size, "size"), turned or {}
-    for name, value in turned.items():
-        kind = type(choose(knobs, name, f"--set for {figure.name}"))
-        if type(value) is not kind and (kind, type(value)) != (float, int):
-            raise SettingsError(f"--set {name}: takes a {kind.__name__} such as {knobs[name]!r}, got {value!r}")
-    knobs = {**knobs, **turned}
-    return (size, knobs) if available(knobs.get("data", "")) else ("small", figure.knobs["small"])
-
-
 def reproduce(figure: Figure, folder: str | Path, size: str = "quick", *, turned: Knobs | None = None, workers: int = 1,
               watch: Watch = lambda cell, error: None) -> Made:
     """Make a figure in ``folder``.
@@ -104,12 +74,12 @@ def reproduce(figure: Figure, folder: str | Path, size: str = "quick", *, turned
     Raises
     ------
     SettingsError
-        For a size that there is not, where another process makes this figure, or where one of ours was killed.
+        For a size, knobs or points that there are not, where another process makes this figure, or where one of ours was killed.
     """
     if workers < 1:
         raise SettingsError(f"--workers must be at least 1, got {workers}")
     size, knobs = knobs_here(figure, size, turned)
-    folder, cells = Path(folder), figure.cells(knobs)
+    folder, cells = Path(folder), cells_of(figure, knobs)
     points = folder / POINTS / figure.name
     with held(points, wait=False):
         found, failed = dict[str, Any](), dict[str, str]()
@@ -120,7 +90,7 @@ def reproduce(figure: Figure, folder: str | Path, size: str = "quick", *, turned
                 found[key(cell)] = point
             watch(cell, error)
         there = [found[key(cell)] for cell in cells if key(cell) in found]
-        table = pd.DataFrame([_plain(point["cell"]) | row for point in there for row in point["rows"]])
+        table = pd.DataFrame([plain(point["cell"]) | row for point in there for row in point["rows"]])
         findings = pd.DataFrame() if failed else _leave(figure, size, knobs, there, table, folder)
     return Made(size, table, findings, failed)
 
@@ -162,6 +132,8 @@ def _point(figure: Figure, cell: Cell, points: Path, parent: int) -> tuple[Cell,
     begun = time.process_time()
     try:
         rows = [dict(row) for row in figure.rows(cell)]
+        if not rows:
+            raise ValueError("nothing was measured: rounds, tests and lists must not be 0 or empty")
         if os.getpid() != parent != os.getppid():                  # who asked for it was killed, and may have been started again
             os._exit(1)
         point = {"cell": dict(cell), "rows": rows, "cpu_s": round(time.process_time() - begun, 2), "made_at": now(),
@@ -194,5 +166,6 @@ def _note(size: str, knobs: Knobs, figure: Figure) -> str:
     return ", ".join([f"{size} size", *filter(None, [knobs.get("data")]), *turned])
 
 
-def _plain(cell: Cell) -> dict[str, Any]:
+def plain(cell: Cell) -> dict[str, Any]:
+    """What of a cell stands in the table: all but lists."""
     return {name: each for name, each in cell.items() if not isinstance(each, list | dict)}

@@ -1,18 +1,20 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 from joblib.externals.loky import get_reusable_executor
 
 from wirelessfl import experiments
-from wirelessfl import reproduce as module
+from wirelessfl import knobs as module
 from wirelessfl.__main__ import main
 from wirelessfl.config import SettingsError
 from wirelessfl.experiments import FIGURES, PAPERS, Figure
 from wirelessfl.experiments.figure import SIZES
-from wirelessfl.reproduce import chosen, key, reproduce
+from wirelessfl.knobs import chosen
+from wirelessfl.reproduce import key, reproduce
 from wirelessfl.style import over_seeds, panels
 
 
@@ -118,6 +120,43 @@ def test_without_its_data_a_figure_is_made_small(tmp_path, monkeypatch):
     assert reproduce(TINY, tmp_path / "out", "full").size == "small"
 
 
+def test_knobs_are_not_forgotten_where_the_data_are_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("WIRELESSFL_DATA", str(tmp_path))
+    with pytest.raises(SettingsError, match="its full size needs 'no-such-data'"):
+        reproduce(TINY, tmp_path / "out", "full", turned={"most": 1})
+
+
+def test_what_was_made_small_for_want_of_data_stands_in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setitem(module.FIGURES, "tiny", TINY)
+    monkeypatch.setenv("WIRELESSFL_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert main(["reproduce", "tiny", "--full", "--workers", "1"]) == 0
+    assert (tmp_path / "figures" / "small" / "tiny.png").exists()
+    assert not (tmp_path / "figures" / "full").exists()
+
+
+def test_what_cannot_be_made_afresh_is_not_thrown_away(tmp_path, monkeypatch):
+    monkeypatch.setitem(module.FIGURES, "tiny", TINY)
+    reproduce(TINY, tmp_path)
+    for wrong in (["--workers", "0"], ["--set", "most=0"]):
+        assert main(["reproduce", "tiny", "--afresh", "--out", str(tmp_path), *wrong]) == 2
+    assert len(list((tmp_path / "points" / "tiny").glob("*.json"))) == 6
+
+
+@pytest.mark.parametrize(("name", "turned"), [
+    ("light-pruning", {"seeds": 0}), ("light-pruning", {"ratios": []}), ("light-bits", {"quantised": ["cut"]}),
+    ("light-bits", {"quantised": ["colour", "cut"]})])
+def test_knobs_that_leave_no_points_are_told_in_a_sentence(name, turned, tmp_path):
+    with pytest.raises(SettingsError, match=f"{name} has no points with these knobs: "):
+        reproduce(FIGURES[name], tmp_path, "small", turned=turned)
+
+
+def test_a_point_in_which_nothing_is_measured_has_failed(tmp_path):
+    made = reproduce(replace(TINY, rows=lambda cell: []), tmp_path)
+    assert all(why.startswith("nothing was measured") for why in made.failed.values())
+    assert len(made.failed) == 6
+
+
 def test_what_cannot_be_made_is_told_in_a_sentence(tmp_path):
     with pytest.raises(SettingsError, match="size"):
         reproduce(TINY, tmp_path, "huge")
@@ -129,6 +168,8 @@ def test_what_cannot_be_made_is_told_in_a_sentence(tmp_path):
         reproduce(TINY, tmp_path, turned={"mots": 2})
     with pytest.raises(SettingsError, match="--set most: takes a int such as 3, got 'two'"):
         reproduce(TINY, tmp_path, turned={"most": "two"})
+    with pytest.raises(SettingsError, match="--set ratios: takes a list such as"):
+        reproduce(FIGURES["light-pruning"], tmp_path, "small", turned={"ratios": [0.0, "a"]})
 
 
 def test_a_knob_that_is_turned_makes_other_points(tmp_path):

@@ -11,7 +11,8 @@ from wirelessfl.commands.arguments import Commands, command, workers
 from wirelessfl.config import SettingsError, typed
 from wirelessfl.experiments import FIGURES, PAPERS, Figure
 from wirelessfl.experiments.figure import SIZES, Cell, Knobs
-from wirelessfl.reproduce import POINTS, Made, chosen, knobs_here, reproduce
+from wirelessfl.knobs import cells_of, chosen, knobs_here
+from wirelessfl.reproduce import POINTS, Made, plain, reproduce
 
 
 def add(commands: Commands) -> None:
@@ -24,7 +25,7 @@ def add(commands: Commands) -> None:
         sizes.add_argument(f"--{size}", dest="size", action="store_const", const=size, default="quick", help=about)
     sub.add_argument("--set", action="append", default=[], metavar="KNOB=VALUE",
                      help="turn a knob of one figure (its file has them all), such as rounds=60")
-    sub.add_argument("--out", type=Path, help="the folder; figures/SIZE without one")
+    sub.add_argument("--out", type=Path, help="the folder; figures/SIZE without one, SIZE what is made")
     sub.add_argument("--afresh", action="store_true", help="compute all points again, also those that are in the folder")
     workers(sub)
 
@@ -35,19 +36,26 @@ def _reproduce(options: argparse.Namespace) -> int:
         return 0
     if not options.figures:
         raise SettingsError("reproduce takes figures, papers or all; `wirelessfl reproduce --list` names them")
-    folder, failed, turned = options.out or Path("figures") / options.size, 0, _turned(options.set)
+    failed, turned, folders = 0, _turned(options.set), dict[Path, None]()
     figures = chosen(options.figures)
     if turned and len(figures) > 1:
         raise SettingsError("--set turns the knobs of one figure: name one")
+    if options.workers < 1:
+        raise SettingsError(f"--workers must be at least 1, got {options.workers}")
     try:
         for figure in figures:
+            size, knobs = knobs_here(figure, options.size, turned)
+            folder = options.out or Path("figures") / size                 # what was made with the data is not replaced without
+            folders[folder], points = None, len(cells_of(figure, knobs))
+            print(f"{figure.name} ({size}): {figure.question}" + ("" if size == options.size else
+                  f"\n    the {options.size} size needs a data set that is not in the data folder (WIRELESSFL_DATA)"))
             if options.afresh:
                 shutil.rmtree(folder / POINTS / figure.name, ignore_errors=True)
-            failed += bool(_one(figure, folder, options, turned).failed)
+            failed += bool(_one(figure, folder, options, turned, points).failed)
     except KeyboardInterrupt:
         print(f"\nwirelessfl: interrupted; the same command goes on with the points that are not in {folder}", file=sys.stderr)
         return 130
-    print(f"figures, tables and how they were made: {folder}/" + (
+    print(f"figures, tables and how they were made: {', '.join(f'{folder}/' for folder in folders)}" + (
         f"\nnot drawn: {failed}, as points failed; the same command tries those again" if failed else ""))
     return 1 if failed else 0
 
@@ -60,15 +68,12 @@ def _turned(given: list[str]) -> Knobs:
     return {name.strip(): typed(text) for name, _, text in (each.partition("=") for each in given)}
 
 
-def _one(figure: Figure, folder: Path, options: argparse.Namespace, turned: Knobs) -> Made:
+def _one(figure: Figure, folder: Path, options: argparse.Namespace, turned: Knobs, points: int) -> Made:
     """One figure, with a bar of progress and the numbers to compare."""
-    size, knobs = knobs_here(figure, options.size, turned)
-    print(f"{figure.name} ({size}): {figure.question}" + ("" if size == options.size else
-          f"\n    the {options.size} size needs a data set that is not in the data folder (WIRELESSFL_DATA)"))
-    with tqdm(total=len(figure.cells(knobs)), unit="point", dynamic_ncols=True) as bar:
+    with tqdm(total=points, unit="point", dynamic_ncols=True) as bar:
         def watch(cell: Cell, error: str) -> None:
             if error:
-                bar.write(f"failed: {dict(cell)}: {error}", file=sys.stderr)
+                bar.write(f"failed: {plain(cell)}: {error}", file=sys.stderr)
             bar.update()
 
         made = reproduce(figure, folder, options.size, turned=turned, workers=options.workers, watch=watch)
