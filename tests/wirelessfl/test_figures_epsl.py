@@ -16,10 +16,10 @@ from optim.epsl_answer import epsl_residual
 from optim.epsl_descent import solve_descent
 from optim.epsl_exact import solve_exact
 from wirelessfl.experiments.epsl_choices import CHOICES
-from wirelessfl.experiments.epsl_clock import METHODS, round_times, standing_cut
-from wirelessfl.experiments.epsl_latency import turned
+from wirelessfl.experiments.epsl_clock import METHODS, round_times
+from wirelessfl.experiments.epsl_latency import findings, turned
 from wirelessfl.experiments.epsl_scene import Load, load_named, load_of, only, scene, scenes
-from wirelessfl.experiments.epsl_training import cells, compared, times, to_target
+from wirelessfl.experiments.epsl_training import cells, compared, draw, times, to_target
 
 SHAPE = (3, 64, 64)
 
@@ -102,11 +102,6 @@ def test_aggregating_more_shortens_server_and_downlink_and_lengthens_the_broadca
     assert np.all(np.diff([stages.broadcast for stages in each], axis=0) > 0)
 
 
-def test_the_standing_cut_is_the_best_in_the_mean(seen, load):
-    mean = round_times(seen, load, METHODS["psl"]).mean(axis=0)
-    assert mean[standing_cut(seen, load, METHODS["psl"]) - 1] == mean.min()
-
-
 def test_a_wider_band_and_faster_clocks_shorten_every_round(load):
     seen = scenes(np.random.default_rng(2), 3, 4)
     for method in METHODS.values():
@@ -176,3 +171,19 @@ def test_the_target_counts_from_the_first_tested_round_that_has_it():
     assert ends.loc["sl", "reached"] == 1
     assert_allclose(ends.loc["sl", "time_over_psl"], 1.0)           # of the seed that reached it
     assert_allclose(ends.loc["sl", "round_over_psl"], 2.0)
+
+
+def test_shares_are_drawn_without_that_of_nothing_and_compared_with_nobody():
+    rows = [{"panel": panel, "label": label, "method": method, "value": value, "seed": 0, "median_s": 2.0, "blocks": 3.0}
+            for panel, label, method, value in (("counts", "PSL", "psl", 2.0), ("counts", "EPSL", "epsl", 2.0),
+                                                ("shares", "EPSL", "epsl", 0.5))]
+    found = findings(pd.DataFrame(rows)).set_index("panel")["most_over_psl"]
+    assert found["counts"] == 1
+    assert np.isnan(found["shares"])
+
+
+def test_numbers_of_devices_have_panels_of_their_own():
+    table = pd.DataFrame([{"devices": devices, "partition": "iid", "method": "psl", "label": "PSL", "seed": 0, "round": number,
+                           "time_s": 1.0 * number, "accuracy": 0.1 * devices} for devices in (2, 5) for number in (1, 2)])
+    drawn = [axes.lines[0].get_ydata()[0] for axes in draw(table).axes[::2]]
+    assert_allclose(drawn, [0.2, 0.5])

@@ -98,3 +98,14 @@ def test_findings_compare_times_to_a_common_target_seed_by_seed():
     assert found["time to target / ρ = 0"].tolist() == ["1 ± 0", "0.625 ± 0"]
     assert found["round / ρ = 0"].tolist() == found["sent / ρ = 0"].tolist() == ["1 ± 0", "0.5 ± 0"]
     assert found["reached"].tolist() == ["2/2", "2/2"]
+
+
+def test_any_number_of_fixed_ratios_is_drawn_and_what_they_send_is_of_all_devices():
+    knobs = scene.DIGITS | {"ratios": [0.0, 0.2, 0.4, 0.6], "rounds": 1, "every": 1, "seeds": 1}
+    wanted = [cell for cell in personal_accuracy.cells(knobs) if cell["method"] in (scene.PLAIN, "0")]
+    table = pd.DataFrame([{"personal": cell["personal"], "method": cell["method"], "seed": 0} | row
+                          for cell in wanted for row in personal_accuracy.rows(cell)])
+    sent = table.pivot_table(index="personal", columns="method", values="up_bytes")
+    assert_allclose(sent["0"], sent[scene.PLAIN])
+    more = pd.concat([table, *(table[table["method"] == "0"].assign(method=f"{ratio:g}") for ratio in knobs["ratios"][1:])])
+    assert len(personal_accuracy.draw(more).axes[0].lines) > len(scene.FIXED)

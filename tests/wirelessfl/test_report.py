@@ -237,6 +237,8 @@ def test_the_page_lies_in_the_folder_of_one_run_and_here_for_several(run, narrow
     assert str(folder / "report.html") in capsys.readouterr().out
     assert main(["report", str(folder), str(narrow)]) == 0
     assert main(["report", str(folder), "--out", str(tmp_path / "new" / "it.html")]) == 0
+    assert main(["report", str(folder), "--out", str(tmp_path / "new")]) == 0
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["it.html", "report.html"]
     for path in (folder / "report.html", tmp_path / "report.html", tmp_path / "new" / "it.html"):
         assert path.read_text().startswith("<!DOCTYPE html>")
 

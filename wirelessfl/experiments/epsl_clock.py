@@ -76,12 +76,6 @@ def round_times(seen: Scene, load: Load, method: Method) -> NDArray:
     return np.stack([_round(only(problem, cut), bits) for cut, bits in enumerate(model)], axis=-1)
 
 
-def standing_cut(seen: Scene, load: Load, method: Method) -> int:
-    """The cut, as a number of blocks on the device, that takes least time in the mean over all rounds."""
-    times = round_times(seen, load, method)
-    return 1 + int(times.reshape(-1, times.shape[-1]).mean(axis=0).argmin())
-
-
 def _round(problem: EpslProblem, model: float) -> NDArray:
     """(1) at the problem's only cut, (...,) [s], with ``model`` bits that cross both ways."""
     found = solve_descent(replace(problem, uplink_bits=problem.uplink_bits + model))

@@ -33,11 +33,13 @@ PANELS = {"round_s_over_psl": "round over PSL's [1]", "rounds_to_target": "round
 def draw(table: pd.DataFrame) -> Any:
     """Time of a round, rounds to the target and time to it, against the number of devices; times over PSL's of the same seed."""
     each = beside_psl(table)
-    figure, axes = style.panels(1, len(PANELS), width=style.PAGE, height=2.2)
-    for ax, (name, label) in zip(axes[0], PANELS.items(), strict=True):
-        for method, run in each.groupby("method", sort=False):
-            style.over_seeds(ax, run, "devices", name, label=run["label"].iloc[0], **LOOK[str(method)])
-        ax.set(xlabel="devices", ylabel=label, xticks=sorted(each["devices"].unique()))
+    parts = list(each.groupby("partition", sort=False))
+    figure, axes = style.panels(len(parts), len(PANELS), width=style.PAGE, height=2.2)
+    for row, (part, of) in zip(axes, parts, strict=True):
+        for ax, (name, label) in zip(row, PANELS.items(), strict=True):
+            for method, run in of.groupby("method", sort=False):
+                style.over_seeds(ax, run, "devices", name, label=run["label"].iloc[0], **LOOK[str(method)])
+            ax.set(xlabel="devices", ylabel=label, xticks=sorted(of["devices"].unique()), title=part if len(parts) > 1 else "")
     style.legend(figure, axes[0, 0], columns=5)
     return figure
 

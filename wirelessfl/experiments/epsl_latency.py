@@ -93,7 +93,7 @@ def findings(table: pd.DataFrame) -> pd.DataFrame:
     by = ["panel", "value", "seed"]
     psl = table[(table["method"] == "psl") | ((table["panel"] == "shares") & (table["value"] == 0))].set_index(by)["median_s"]
     where = table[by].assign(value=table["value"].where(table["panel"] != "shares", 0.0))
-    each = table.assign(ratio=table["median_s"].to_numpy() / psl.loc[pd.MultiIndex.from_frame(where)].to_numpy())
+    each = table.assign(ratio=table["median_s"].to_numpy() / psl.reindex(pd.MultiIndex.from_frame(where)).to_numpy())
     mean = each.groupby(["panel", "label", "value"], sort=False)[["ratio", "blocks", "median_s"]].mean().reset_index()
     groups = mean[mean["label"] != "PSL"].groupby(["panel", "label"], sort=False)
     return groups.agg(least_over_psl=("ratio", "min"), most_over_psl=("ratio", "max"), fastest_s=("median_s", "min"),

@@ -95,13 +95,14 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame) -> Any:
-    """Accuracy against round and against time, a row each partition."""
-    parts = list(dict.fromkeys(table["partition"]))
+    """Accuracy against round and against time, a row each partition and number of devices."""
+    parts = [(part, count, of) for (part, count), of in table.groupby(["partition", "devices"], sort=False)]
     figure, axes = style.panels(len(parts), 2, width=style.COLUMN, height=1.75, sharey="row")
-    for row, part in zip(axes, parts, strict=True):
-        for method, runs in table[table["partition"] == part].groupby("method", sort=False):
+    for row, (part, count, of) in zip(axes, parts, strict=True):
+        for method, runs in of.groupby("method", sort=False):
             style.over_rounds_and_time(row, runs, "accuracy", marks=5, label=runs["label"].iloc[0], **LOOK[str(method)])
-        row[0].set_ylabel(f"accuracy, {'IID' if part == 'iid' else 'non-IID'} [1]")
+        many = f", {count} devices" if table["devices"].nunique() > 1 else ""
+        row[0].set_ylabel(f"accuracy, {'IID' if part == 'iid' else 'non-IID'}{many} [1]")
     for ax, label in zip(axes[-1], ("round", "time [s]"), strict=True):
         ax.set_xlabel(label)
     style.legend(figure, axes[0, 0], columns=3)

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from wirelessfl import style
+from wirelessfl.config import load
 from wirelessfl.experiments import personal_scene as scene
 from wirelessfl.experiments.figure import Cell, Figure, Knobs
 from wirelessfl.experiments.runs import simulated, trained
@@ -49,21 +50,22 @@ def cells(knobs: Knobs) -> list[Cell]:
 
 
 def rows(cell: Cell) -> list[dict[str, Any]]:
-    """A row each test; ``time_s`` is NaN for a fixed ratio."""
+    """A row each test; ``time_s`` is NaN for a fixed ratio, ``up_bytes`` is of all devices since the start."""
     if cell["method"] in POLICY:
-        found = simulated(cell["settings"], POLICY[cell["method"]], cell["seed"])
+        found, devices = simulated(cell["settings"], POLICY[cell["method"]], cell["seed"]), 1
     else:
+        devices = load(None, cell["settings"]).cell.devices                      # of each of them, traffic is the mean
         found = trained(cell["settings"], cell["seed"], cut=1, ratio=float(cell["method"]), rounds=cell["rounds"],
                         tests=cell["rounds"] // cell["every"])
     return [{"round": r["round"], "time_s": r.get("time_s", np.nan), "accuracy": r["accuracy"],
-             "own_accuracy": r["own_accuracy"], "up_bytes": r["up_bytes"]} for r in found]
+             "own_accuracy": r["own_accuracy"], "up_bytes": devices * r["up_bytes"]} for r in found]
 
 
 def draw(table: pd.DataFrame) -> Any:
     """Own accuracy against round, with personalisation and without, and against time."""
     figure, axes = style.panels(1, 3, width=style.PAGE, height=2.2)
     fixed = sorted(set(table["method"]) - set(POLICY))
-    look = scene.LOOK | dict(zip(fixed, scene.FIXED, strict=False))
+    look = scene.LOOK | {method: scene.FIXED[number % len(scene.FIXED)] for number, method in enumerate(fixed)}
     there = [scene.PLAIN, *fixed, scene.ADAPTIVE]
     for ax, personal in zip(axes[0], TITLE, strict=False):
         for method in there:
@@ -97,7 +99,7 @@ def findings(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([{
         "personal": personal, "method": method, "last accuracy": _spread(run["last"]),
         "above ρ = 0 [points]": _spread(run["points"]), "round [s]": _spread(run["round_s"]),
-        "round / ρ = 0": _spread(run["round_s_ratio"]), "sent / ρ = 0": _spread(run["bytes_ratio"]) if method in POLICY else "",
+        "round / ρ = 0": _spread(run["round_s_ratio"]), "sent / ρ = 0": _spread(run["bytes_ratio"]),
         "rounds to target": _spread(run["rounds"]), "reached": f"{run['rounds'].notna().sum()}/{len(run)}",
         "time to target / ρ = 0": _spread(run["time_s_ratio"])}
         for (personal, method), run in each.groupby(["personal", "method"], sort=False)])

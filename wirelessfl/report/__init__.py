@@ -20,7 +20,7 @@ def report(folders: Sequence[str | Path], out: str | Path | None = None) -> Path
     folders : sequence of path
         As ``wirelessfl run`` and ``wirelessfl sweep`` leave them; runs with the same settings on other seeds are taken together.
     out : path, optional
-        The page; ``report.html`` in the folder of one, and here for several, without one.
+        The page, or a folder for ``report.html``; that of one run, and this one for several, without one.
 
     Raises
     ------
@@ -28,7 +28,8 @@ def report(folders: Sequence[str | Path], out: str | Path | None = None) -> Path
         Where a folder holds no run, or tables of another version.
     """
     html = page(read(folders))
-    path = Path(out) if out is not None else Path(folders[0]) / "report.html" if len(folders) == 1 else Path("report.html")
+    path = Path(out if out is not None else folders[0] if len(folders) == 1 else ".")
+    path = path / "report.html" if path.is_dir() else path
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as file:
         file.write(html.encode())
