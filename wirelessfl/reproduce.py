@@ -122,7 +122,7 @@ def _read(path: Path) -> Any:
     """A point that is there, whole and of this version; or None."""
     try:
         point = json.loads(path.read_text(encoding="utf-8"))
-        return point if point.keys() >= KEPT else None
+        return point if point.keys() >= KEPT and point["rows"] else None
     except (OSError, ValueError, AttributeError):
         return None
 

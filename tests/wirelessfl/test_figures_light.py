@@ -63,6 +63,13 @@ def test_arms_of_a_seed_differ_in_their_levers_alone():
             assert len(scenes) == 1
 
 
+def test_no_limit_cuts_the_ratio_of_an_arm():
+    knobs = FIGURES["light-pruning"].knobs["small"] | {"rounds": 1, "ratios": [0.9, 0.97]}
+    less, more = (light_scene.rows(cell)[-1] for cell in FIGURES["light-pruning"].cells(knobs))
+    assert more["up_bytes"] < less["up_bytes"]
+    assert more["time_s"] < less["time_s"]
+
+
 def test_every_interval_has_just_been_averaged_when_models_are_tested():
     for knobs in FIGURES["light-interval"].knobs.values():
         assert not any(knobs["tested_every"] % interval for interval in knobs["intervals"])

@@ -85,6 +85,15 @@ def test_points_that_are_there_are_not_computed_again(tmp_path, monkeypatch):
     assert list(reproduce(TINY, tmp_path).failed.values()) == ["x is broken"]
 
 
+def test_points_of_an_older_version_or_without_rows_are_computed_again(tmp_path):
+    reproduce(TINY, tmp_path)
+    old, empty, *_ = (tmp_path / "points" / "tiny").glob("*.json")
+    for path, left_out in ((old, {"cpu_s": None}), (empty, {"rows": []})):
+        kept = json.loads(path.read_text()) | left_out
+        path.write_text(json.dumps({name: value for name, value in kept.items() if value is not None}))
+    assert reproduce(TINY, tmp_path).table["y"].tolist() == [10, 11, 20, 21, 30, 31]
+
+
 def test_a_point_that_fails_is_told_and_the_others_are_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("BROKEN", "2")
     told = []

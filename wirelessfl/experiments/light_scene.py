@@ -59,7 +59,8 @@ def rows(cell: Cell) -> list[dict[str, Any]]:
     """Tested rounds of a training on the clock of the cell."""
     split = [f"decision.splits=[{cell['split']}]"] if cell["split"] else []
     policy = "light-fixed" if cell["ratio"] else "equal"
-    return simulated([*cell["scene"], *lever_settings(cell), *split], policy, cell["seed"], pilot=False)
+    most = [override("decision.prune_max", cell["ratio"])]                        # or else the default would cut large ratios
+    return simulated([*cell["scene"], *lever_settings(cell), *split, *most], policy, cell["seed"], pilot=False)
 
 
 def lever_settings(levers: Knobs) -> list[str]:
