@@ -230,6 +230,23 @@ def test_tables_that_are_broken_get_one_sentence(run, tmp_path):
         read([folder])
 
 
+@pytest.mark.parametrize("name", ["rounds.csv", "allocations.csv"])
+def test_a_table_that_is_not_there_or_has_no_rows_gets_one_sentence(run, tmp_path, name):
+    folder = copied(run, tmp_path / "thinned")
+    (folder / name).write_text((folder / name).read_text().splitlines()[0])
+    with pytest.raises(SettingsError, match=f"has nothing in {name}"):
+        read([folder])
+    (folder / name).unlink()
+    with pytest.raises(SettingsError, match=f"has nothing in {name}"):
+        read([folder])
+
+
+def test_a_sweep_that_is_broken_gets_one_sentence(tmp_path):
+    (tmp_path / "sweep.json").write_text("{}")
+    with pytest.raises(SettingsError, match="holds no sweep"):
+        read([tmp_path])
+
+
 def test_the_page_lies_in_the_folder_of_one_run_and_here_for_several(run, narrow, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     folder = copied(run, tmp_path / "mine")

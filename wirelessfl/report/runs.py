@@ -100,14 +100,19 @@ def _inside(folder: Path) -> Iterator[Path]:
     if not (folder / SWEEP).exists():
         yield folder
         return
-    names = json.loads((folder / SWEEP).read_text(encoding="utf-8"))["runs"]
+    try:
+        names = list(json.loads((folder / SWEEP).read_text(encoding="utf-8"))["runs"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"{folder} holds no sweep: its {SWEEP} is broken ({type(error).__name__})") from None
     yield from (folder / name for name in names if (folder / name / "manifest.json").exists())
 
 
 def _read(folder: Path) -> Run:
     made, s = read_manifest(folder)
     rounds, devices, timing = _tables(folder, s, made)
-    t = s.training
+    t, empty = s.training, [name for name, table in zip(NEEDED, (rounds, devices), strict=True) if not len(table)]
+    if len(empty) == 1 or (empty and finished(folder)):
+        raise SettingsError(f"{folder} has nothing in {' and '.join(empty)}, of which a report is made")
     if (folder / SUMMARY).exists() and finished(folder):
         summary = pd.read_csv(folder / SUMMARY, dtype={"advice": str}).fillna({"advice": ""})
     else:
