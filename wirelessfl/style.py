@@ -27,12 +27,6 @@ def look(number: int) -> dict[str, Any]:
             "marker": MARKERS[number % len(MARKERS)]}
 
 
-def bar(number: int) -> dict[str, Any]:
-    """Colour and hatching of the bar with this number."""
-    return {"color": COLOURS[number % len(COLOURS)], "hatch": HATCHES[number % len(HATCHES)], "edgecolor": "white",
-            "linewidth": 0.5}
-
-
 def panels(rows: int = 1, columns: int = 1, *, width: float = COLUMN, height: float = 2.3,
            **how: Any) -> tuple[Figure, np.ndarray]:
     """A figure for print with (rows, columns) axes; ``height`` is that of a row [inch]."""
