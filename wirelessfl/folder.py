@@ -40,7 +40,7 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], Scenario]:
     """
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return found, scenario(found["settings"])
+        return {**found, "seeds": list(found["seeds"]), "ended": str(found["ended"])}, scenario(found["settings"])
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise SettingsError(f"{folder} holds no run: its {MANIFEST} is missing or broken ({type(error).__name__})") from None
 

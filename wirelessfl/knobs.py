@@ -9,6 +9,8 @@ from wirelessfl.experiments import FIGURES, PAPERS, Figure
 from wirelessfl.experiments.figure import Cell, Knobs
 from wirelessfl.places import sentence
 
+KINDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false", list: "a list"}
+
 
 def chosen(names: Sequence[str]) -> list[Figure]:
     """Figures by their names, those of their papers, or "all".
@@ -36,7 +38,7 @@ def knobs_here(figure: Figure, size: str, turned: Knobs | None = None) -> tuple[
     for name, value in turned.items():
         usual = choose(knobs, name, f"--set for {figure.name}")
         if not _like(value, usual):
-            raise SettingsError(f"--set {name}: takes a {type(usual).__name__} such as {usual!r}, got {value!r}")
+            raise SettingsError(f"--set {name}: takes {KINDS[type(usual)]}, such as {usual!r}, got {value!r}")
     knobs = {**knobs, **turned}
     if available(knobs.get("data", "")):
         return size, knobs

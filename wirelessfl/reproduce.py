@@ -48,16 +48,19 @@ class Made:
         The numbers to compare with the paper's claim; empty where a point failed.
     failed : dict
         Sentences on what went wrong, by the points' settings as text. With one, nothing is drawn.
+    commits : tuple of str
+        Of the source trees that computed the points.
     """
 
     size: str
     table: pd.DataFrame
     findings: pd.DataFrame
     failed: Mapping[str, str]
+    commits: tuple[str, ...]
 
 
 def reproduce(figure: Figure, folder: str | Path, size: str = "quick", *, turned: Knobs | None = None, workers: int = 1,
-              watch: Watch = lambda cell, error: None) -> Made:
+              afresh: bool = False, watch: Watch = lambda cell, error: None) -> Made:
     """Make a figure in ``folder``.
 
     Parameters
@@ -68,6 +71,8 @@ def reproduce(figure: Figure, folder: str | Path, size: str = "quick", *, turned
         Knobs with other values than those of the size.
     workers : int
         Processes, of one thread each; the results do not depend on it.
+    afresh : bool
+        Compute points again that are in the folder: they are known by their settings, not by the code that computed them.
     watch : callable
         Called with every point, at once for those that were there, and a sentence if it failed.
 
@@ -83,7 +88,7 @@ def reproduce(figure: Figure, folder: str | Path, size: str = "quick", *, turned
     points = folder / POINTS / figure.name
     with held(points, wait=False):
         found, failed = dict[str, Any](), dict[str, str]()
-        for cell, point, error in _all(figure, cells, points, workers):
+        for cell, point, error in _all(figure, cells, points, workers, afresh):
             if error:
                 failed[json.dumps(cell)] = error
             else:
@@ -92,7 +97,7 @@ def reproduce(figure: Figure, folder: str | Path, size: str = "quick", *, turned
         there = [found[key(cell)] for cell in cells if key(cell) in found]
         table = pd.DataFrame([plain(point["cell"]) | row for point in there for row in point["rows"]])
         findings = pd.DataFrame() if failed else _leave(figure, size, knobs, there, table, folder)
-    return Made(size, table, findings, failed)
+    return Made(size, table, findings, failed, tuple(sorted({str(point["commit"]) for point in there})))
 
 
 def key(cell: Cell) -> str:
@@ -100,11 +105,11 @@ def key(cell: Cell) -> str:
     return hashlib.sha256(json.dumps(cell, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _all(figure: Figure, cells: Sequence[Cell], points: Path, workers: int) -> Iterator[tuple[Cell, Any, str]]:
+def _all(figure: Figure, cells: Sequence[Cell], points: Path, workers: int, afresh: bool) -> Iterator[tuple[Cell, Any, str]]:
     """Every cell with its point, or a sentence on what went wrong."""
     left = []
     for cell in cells:
-        point = _read(points / f"{key(cell)}.json")
+        point = None if afresh else _read(points / f"{key(cell)}.json")
         if point is None:
             left.append(cell)
         else:

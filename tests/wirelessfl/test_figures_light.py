@@ -7,6 +7,7 @@ from learning.models import build, vgg19
 from learning.profile import profile
 from wirelessfl.config import load
 from wirelessfl.experiments import FIGURES, light_scene, light_split_time
+from wirelessfl.experiments.runs import simulated
 from wirelessfl.known import indifferent
 from wirelessfl.policy import POLICIES
 from wirelessfl.simulate import simulate
@@ -103,3 +104,8 @@ def test_a_pruned_round_is_shorter_at_every_split_and_one_of_faster_devices_too(
 def test_vgg_19_sends_less_the_deeper_it_is_split_at_a_pooling_layer():
     found = profile(build(lambda shape, classes: vgg19(shape, classes), (3, 32, 32), 10, 0), (3, 32, 32), 10)
     assert [found.outputs[cut - 1] for cut in (1, 2, 4, 8)] == [64 * 32 * 32, 64 * 16 * 16, 128 * 8 * 8, 256 * 4 * 4]
+
+
+def test_a_policy_that_weighs_something_is_not_run_without_a_pilot():
+    with pytest.raises(ValueError, match="policy 'joint' weighs progress against time, and needs a pilot run"):
+        simulated(["training.rounds=1"], "joint", 0, pilot=False)

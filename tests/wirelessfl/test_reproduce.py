@@ -106,6 +106,21 @@ def test_a_point_that_fails_is_told_and_the_others_are_kept(tmp_path, monkeypatc
     assert len(reproduce(TINY, tmp_path).table) == 6
 
 
+def test_afresh_computes_what_is_there_again(tmp_path, monkeypatch):
+    reproduce(TINY, tmp_path)
+    monkeypatch.setenv("BROKEN", "2")
+    assert set(reproduce(TINY, tmp_path, afresh=True).failed.values()) == {"x is broken"}
+
+
+def test_points_of_several_states_of_the_source_are_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(module.FIGURES, "tiny", TINY)
+    reproduce(TINY, tmp_path)
+    path = tmp_path / "points" / "tiny" / f"{key(cells(TINY.knobs['quick'])[0])}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"commit": "another"}))
+    assert main(["reproduce", "tiny", "--out", str(tmp_path), "--workers", "1"]) == 0
+    assert "its points are of 2 states of the source" in capsys.readouterr().out
+
+
 def test_what_a_killed_process_had_done_is_kept(tmp_path, monkeypatch):
     get_reusable_executor().shutdown()                       # processes that were there before know nothing of this
     monkeypatch.setenv("KILLED", "3")
@@ -175,9 +190,9 @@ def test_what_cannot_be_made_is_told_in_a_sentence(tmp_path):
         reproduce(TINY, tmp_path, workers=0)
     with pytest.raises(SettingsError, match=r"--set for tiny: 'mots' is none of .*did you mean 'most'"):
         reproduce(TINY, tmp_path, turned={"mots": 2})
-    with pytest.raises(SettingsError, match="--set most: takes a int such as 3, got 'two'"):
+    with pytest.raises(SettingsError, match="--set most: takes a whole number, such as 3, got 'two'"):
         reproduce(TINY, tmp_path, turned={"most": "two"})
-    with pytest.raises(SettingsError, match="--set ratios: takes a list such as"):
+    with pytest.raises(SettingsError, match="--set ratios: takes a list, such as"):
         reproduce(FIGURES["light-pruning"], tmp_path, "small", turned={"ratios": [0.0, "a"]})
 
 

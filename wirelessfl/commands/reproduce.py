@@ -1,7 +1,6 @@
 """``wirelessfl reproduce``."""
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from wirelessfl.config import SettingsError, typed
 from wirelessfl.experiments import FIGURES, PAPERS, Figure
 from wirelessfl.experiments.figure import SIZES, Cell, Knobs
 from wirelessfl.knobs import cells_of, chosen, knobs_here
-from wirelessfl.reproduce import POINTS, Made, plain, reproduce
+from wirelessfl.reproduce import Made, plain, reproduce
 
 
 def add(commands: Commands) -> None:
@@ -49,8 +48,6 @@ def _reproduce(options: argparse.Namespace) -> int:
             folders[folder], points = None, len(cells_of(figure, knobs))
             print(f"{figure.name} ({size}): {figure.question}" + ("" if size == options.size else
                   f"\n    the {options.size} size needs a data set that is not in the data folder (WIRELESSFL_DATA)"))
-            if options.afresh:
-                shutil.rmtree(folder / POINTS / figure.name, ignore_errors=True)
             failed += bool(_one(figure, folder, options, turned, points).failed)
     except KeyboardInterrupt:
         print(f"\nwirelessfl: interrupted; the same command goes on with the points that are not in {folder}", file=sys.stderr)
@@ -76,9 +73,12 @@ def _one(figure: Figure, folder: Path, options: argparse.Namespace, turned: Knob
                 bar.write(f"failed: {plain(cell)}: {error}", file=sys.stderr)
             bar.update()
 
-        made = reproduce(figure, folder, options.size, turned=turned, workers=options.workers, watch=watch)
+        made = reproduce(figure, folder, options.size, turned=turned, workers=options.workers, afresh=options.afresh,
+                         watch=watch)
     if not made.failed:
         print(f"    the paper: {figure.claim}\n{made.findings.to_string(index=False)}\n")
+    if len(made.commits) > 1:
+        print(f"    its points are of {len(made.commits)} states of the source; --afresh computes all of them with this one\n")
     return made
 
 

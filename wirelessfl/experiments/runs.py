@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from learning.precision import precision
 from learning.threads import one_thread
 from wirelessfl.config import load
 from wirelessfl.known import indifferent
+from wirelessfl.policy import NONE, POLICIES
 from wirelessfl.simulate import simulate
 from wirelessfl.world import world
 
@@ -19,11 +21,13 @@ from wirelessfl.world import world
 def simulated(settings: Sequence[str], policy: str, seed: int, *, pilot: bool = True) -> list[dict[str, Any]]:
     """Rounds of a scenario under a policy, a row each round in which models were tested.
 
-    Without a ``pilot``, nothing is measured beforehand: for policies that have nothing to weigh.
+    Without a ``pilot``, nothing is measured beforehand: for policies that have nothing to weigh, and no others.
 
     Columns are ``round`` (from 1), ``time_s`` and ``energy_j`` since the start, ``latency_s`` of the round, ``accuracy`` and
     ``own_accuracy`` [1], ``loss`` in training [nat], ``up_bytes`` and ``down_bytes`` of all devices since the start.
     """
+    if not pilot and replace(POLICIES[policy], ratio=0.0) != NONE:
+        raise ValueError(f"policy {policy!r} weighs progress against time, and needs a pilot run")
     rows, up, down = [], 0.0, 0.0
     s = load(None, settings)
     for r in simulate(s, policy, seed, None if pilot else indifferent(world(s, seed))):
