@@ -220,7 +220,7 @@ def test_the_command_makes_lists_and_says_what_failed(tmp_path, monkeypatch, cap
     assert main(["reproduce", "all", "--set", "most=1"]) == 2
 
 
-@pytest.mark.parametrize("figure", FIGURES.values(), ids=str)
+@pytest.mark.parametrize("figure", FIGURES.values(), ids=list(FIGURES))
 def test_every_figure_says_what_it_is(figure):
     assert figure.paper in PAPERS
     assert figure.question.endswith("?")
