@@ -10,7 +10,6 @@ import argparse
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -20,7 +19,7 @@ from learning.algorithm import Shard
 from learning.compress import quantise
 from learning.crossing import Compression
 from learning.params import Params
-from learning.probe import Probe, add, moved
+from learning.probe import Probe, add
 from learning.split import split_gradient
 from learning.threads import one_thread
 from wirelessfl.config import load
@@ -53,8 +52,7 @@ def at(w: World, model: Params, rng: torch.Generator) -> list[dict]:
     """beta, and what share of it each noise sees, at one model."""
     probe, lr = Probe(w.net, model, w.shards, [len(s) for s in w.shards]), w.scenario.training.lr
     whole = probe.mean(model)
-    beta = float(np.sqrt(params.squared_norm(params.combine(torch.sub, probe.mean(moved(model, whole, lr)), whole))
-                         / params.squared_norm(whole))) / lr
+    beta = probe.smoothness(whole, lr)
     drawn: dict[str, list[Params]] = {}
     for _ in range(DRAWS):
         for kind, noise in noises(w, probe, whole, rng).items():

@@ -106,21 +106,22 @@ class Distortion:
     def _bends(self, rounded: Sequence[tuple[int, str]]) -> NDArray:
         """The curvature that each rounding sees in each block, (2) over the variance (R, L)."""
         found = np.zeros((len(rounded), len(self.probe.net)))
-        for row, kind in zip(found, rounded, strict=True):
-            spread, rng = self._spread(*kind), self.rng(len(self.probe.net))
+        for row, spread in zip(found, self._spreads(rounded), strict=True):
+            rng = self.rng(len(self.probe.net))
             tossed = ({name: v.sqrt() * signs(v, rng) for name, v in spread.items()} for _ in range(DRAWS))
             rises = np.mean([self.probe.bent({name: self.lr * e for name, e in one.items()}) for one in tossed], axis=0)
             sizes = self.probe.by_block({name: v.sqrt() for name, v in spread.items()})
             row += np.divide(rises, self.lr**2 * sizes, out=np.zeros_like(sizes), where=sizes > 0)
         return found
 
-    def _spread(self, bits: int, scales: str) -> Params:
-        """Variance of each entry of the averaged update by its rounding, for one mini-batch of each device."""
-        spread: Params = {}
-        for shard, share in zip(self.probe.shards, self.probe.share, strict=True):
+    def _spreads(self, rounded: Sequence[tuple[int, str]]) -> list[Params]:
+        """Variance of each entry of the averaged update by each rounding, for one mini-batch of each device."""
+        spreads: list[Params] = [{} for _ in rounded]
+        for shard, share in zip(self.probe.shards, self.probe.share, strict=True) if rounded else ():
             grads = self.probe.gradient(self.probe.weights, self._mini_batch(shard, 0))[1]
-            add(spread, {name: rounding_variance(g, bits, scales) for name, g in grads.items()}, share**2)
-        return spread
+            for spread, (bits, scales) in zip(spreads, rounded, strict=True):
+                add(spread, {name: rounding_variance(g, bits, scales) for name, g in grads.items()}, share**2)
+        return spreads
 
     def _averaged(self, number: int, gradient: Gradient, rounded: Sequence[tuple[int, str]]) -> tuple[Params, NDArray]:
         """The averaged gradient of one mini-batch of each device, and the variance that each rounding adds to it (R, L)."""

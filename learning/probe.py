@@ -56,6 +56,11 @@ class Probe:
             add(found, self._weighted(weights, group))
         return found
 
+    def smoothness(self, slope: Params, lr: float) -> float:
+        """beta: how fast the gradient, ``slope``, changes along a step of descent."""
+        change = params.combine(torch.sub, self.mean(moved(self.weights, slope, lr)), slope)
+        return float(np.sqrt(params.squared_norm(change)) / (lr * np.sqrt(max(params.squared_norm(slope), 1e-300))))
+
     def bent(self, step: Params) -> NDArray:
         """How much the slope rises along a change ``step`` of the weights, each block's share of it (L,): e' H e for a step e.
 

@@ -14,7 +14,7 @@ from learning.distortion import DRAWS, Distortion
 from learning.drift import drift
 from learning.masking import Pruning
 from learning.params import Params
-from learning.probe import Probe, add, moved, product
+from learning.probe import Probe, add, product
 
 FEW = 8             # samples of a draw where batch norm wants more than one
 
@@ -100,15 +100,13 @@ def snapshot(probe: Probe, wanted: Wanted, batches: torch.Generator, rng: Callab
     if wanted.parts > 1:
         slopes, squares = _slopes(probe, some)
     square = product(slopes)
-    bend = params.combine(torch.sub, probe.mean(moved(probe.weights, whole, wanted.lr)), whole)
-    step = wanted.lr * np.sqrt(max(params.squared_norm(whole), 1e-300))
 
     def mask(cut: int, ratio: float) -> Params:
         """As the algorithm draws it (by difference: as at first, by magnitude)."""
         return wanted.pruning.mask_by(params.front(probe.weights, min(cut, wanted.shared)), ratio, known, rng(cut))
 
     trained = {name: probe.weights[name] for name in whole}
-    beta = float(np.sqrt(params.squared_norm(bend)) / step)
+    beta = probe.smoothness(whole, wanted.lr)
     distortion = Distortion(probe, wanted.batch, wanted.lr, beta, wanted.shared, rng)
     return Snapshot(
         loss=loss, bias=np.array([[_missed(some, mask(cut, ratio), slopes) for ratio in wanted.ratios] for cut in wanted.cuts]),

@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 COLUMN, PAGE = 3.5, 7.16             # width of a column, and of a page with two [inch]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666", "#E69F00", "#56B4E9")     # Okabe and Ito
@@ -53,6 +54,16 @@ def over_rounds_and_time(axes: Sequence[Any], runs: pd.DataFrame, y: str, **how:
     runs = runs.assign(mean_s=runs.groupby("round")["time_s"].transform("mean"))
     for ax, x in zip(axes, ("round", "mean_s"), strict=True):
         over_seeds(ax, runs, x, y, **how)
+
+
+def logarithmic(axis: Any, *, minor: bool = False) -> None:
+    """A logarithmic axis of few decades, with plain numbers at 1, 2 and 5 times powers of ten; ``minor`` ticks or none."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+    if not minor:
+        axis.set_minor_locator(NullLocator())
 
 
 def legend(figure: Figure, axes: Any, *, columns: int = 3, **how: Any) -> None:

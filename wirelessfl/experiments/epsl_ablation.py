@@ -14,7 +14,7 @@ import pandas as pd
 from optim.epsl_exact import solve_exact
 from wirelessfl import style
 from wirelessfl.experiments.epsl_choices import CHOICES
-from wirelessfl.experiments.epsl_latency import few_ticks, turned
+from wirelessfl.experiments.epsl_latency import turned
 from wirelessfl.experiments.epsl_scene import load_named, scene
 from wirelessfl.experiments.figure import Cell, Figure, Knobs
 
@@ -57,8 +57,8 @@ def draw(table: pd.DataFrame) -> Any:
     for ax, (panel, label) in zip(axes[0], PANELS.items(), strict=True):
         for number, (method, run) in enumerate(table[table["turned"] == panel].groupby("method", sort=False)):
             style.over_seeds(ax, run, "value", "over_exact", label=str(method), **style.look(number))
-        ax.set(xlabel=label, yscale="log")
-        few_ticks(ax)
+        ax.set(xlabel=label)
+        style.logarithmic(ax.yaxis, minor=True)
     axes[0, 0].set_ylabel("round over the exact one's [1]")
     style.legend(figure, axes[0, 0], columns=3, columnspacing=1.0)
     return figure

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from wirelessfl import style
 from wirelessfl.experiments.epsl_clock import METHODS, Method, round_times
@@ -72,20 +71,13 @@ def draw(table: pd.DataFrame) -> Any:
         for method, run in table[table["panel"] == panel].groupby("method", sort=False):
             look = LOOK.get(str(method), style.look(5))
             style.over_seeds(ax, run, "value", "median_s", label=run["label"].iloc[0], **look)
-        ax.set(xlabel=f"({letter}) {label}", yscale="log" if panel != "shares" else "linear")
+        ax.set(xlabel=f"({letter}) {label}")
         if panel != "shares":
-            few_ticks(ax)
+            style.logarithmic(ax.yaxis, minor=True)
     for ax in axes[:, 0]:
         ax.set_ylabel("median round [s]")
     style.legend(figure, axes[0, 0], columns=5)
     return figure
-
-
-def few_ticks(axes: Any) -> None:
-    """Ticks of a logarithmic axis at 1, 2 and 5 times a power of ten, as plain numbers."""
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def findings(table: pd.DataFrame) -> pd.DataFrame:

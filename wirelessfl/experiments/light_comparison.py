@@ -8,11 +8,7 @@ clocks alone. Reconstructed: how far each lever is pulled.
 from wirelessfl.experiments.figure import Cell, Figure, Knobs
 from wirelessfl.experiments.light_scene import FULL, LIGHT, NO_LEVERS, SMALL, VGG11, arms, compared, draw, rows
 
-_ALL = LIGHT
-KNOBS = {
-    "small": SMALL | _ALL,
-    "quick": VGG11 | _ALL,
-    "full": FULL | _ALL | {"split": 4}}
+KNOBS = {"small": SMALL | LIGHT, "quick": VGG11 | LIGHT, "full": FULL | LIGHT | {"split": 4}}
 
 
 def cells(knobs: Knobs) -> list[Cell]:

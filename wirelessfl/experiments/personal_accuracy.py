@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from wirelessfl import style
+from wirelessfl.closing import spread
 from wirelessfl.config import load
 from wirelessfl.experiments import personal_scene as scene
 from wirelessfl.experiments.figure import Cell, Figure, Knobs
@@ -115,10 +116,7 @@ def _run(run: pd.DataFrame, target: float) -> dict[str, float]:
 
 def _spread(values: pd.Series) -> str:
     """Mean and standard deviation of what there is."""
-    values = values.dropna()
-    if values.empty:
-        return ""
-    return f"{values.mean():.3g}" + (f" ± {values.std(ddof=1):.2g}" if len(values) > 1 else "")
+    return spread(values.dropna()) if values.notna().any() else ""
 
 
 FIGURE = Figure(

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from learning.algorithm import Plan
-from learning.evaluate import evaluate_all
 from learning.precision import precision
 from learning.threads import one_thread
 from wirelessfl.config import load
 from wirelessfl.known import indifferent
 from wirelessfl.policy import NONE, POLICIES
-from wirelessfl.simulate import simulate
+from wirelessfl.simulate import simulate, tested
 from wirelessfl.world import world
 
 
@@ -68,8 +67,7 @@ def trained(settings: Sequence[str], seed: int, *, cut: int, ratio: float = 0.0,
         down += float(np.mean([t.downlink_bits for t in done.traffic])) / 8
         labels += float(np.mean([t.up.get("labels", 0.0) for t in done.traffic])) / 8
         if number in when:
-            with one_thread():
-                scores = evaluate_all(w.net, a.models(state), w.data.x_test, w.data.y_test, [x.y for x in w.shards])
+            scores = tested(w, state)
             rows.append({"round": number, "accuracy": scores.accuracy, "own_accuracy": scores.own_accuracy,
                          "loss": float(np.nanmean(done.loss)), "up_bytes": up, "down_bytes": down, "label_bytes": labels,
                          "cpu_s": round(time.process_time() - begun, 1)})

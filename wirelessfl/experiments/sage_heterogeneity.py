@@ -12,7 +12,7 @@ import pandas as pd
 
 from wirelessfl.experiments import sage_methods as sage
 from wirelessfl.experiments.figure import Cell, Figure, Knobs
-from wirelessfl.style import PAGE, legend, over_seeds, panels
+from wirelessfl.style import PAGE, legend, logarithmic, over_seeds, panels
 
 KNOBS = {
     "small": sage.DIGITS | {"alphas": [1.0, 100.0], "load_gb": 0.0015, "rounds": 3, "tests": 3, "seeds": 1},
@@ -40,7 +40,7 @@ def draw(table: pd.DataFrame) -> matplotlib.figure.Figure:
     for alpha in sorted(set(table["alpha"])):
         right.scatter([], [], s=_size(np.array([alpha])), color="#888888", marker="o", linewidths=0, label=f"{alpha:g}")
     right.legend(title="α", loc="center left", bbox_to_anchor=(1.0, 0.5))
-    sage.logarithmic(right.xaxis)
+    logarithmic(right.xaxis)
     right.margins(x=0.12)
     left.set(xscale="log", xlabel="α of the Dirichlet partition [1]", ylabel="best test accuracy [1]",
              title=f"(a) within {table['limit_gb'].iloc[0]:g} GB")

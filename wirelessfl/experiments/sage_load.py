@@ -10,7 +10,7 @@ import pandas as pd
 
 from wirelessfl.experiments import sage_methods as sage
 from wirelessfl.experiments.figure import Cell, Figure, Knobs
-from wirelessfl.style import legend, over_seeds, panels
+from wirelessfl.style import legend, logarithmic, over_seeds, panels
 
 KNOBS = {
     "small": sage.DIGITS,
@@ -31,7 +31,7 @@ def draw(table: pd.DataFrame) -> matplotlib.figure.Figure:
     for method, own in table.groupby("method", sort=False):
         over_seeds(axes, own, "load_gb", "accuracy", label=method, **sage.LOOK[str(method)])
     axes.axhline(sage.target(table), color="black", linestyle=":", linewidth=0.8)
-    sage.logarithmic(axes.xaxis)
+    logarithmic(axes.xaxis)
     axes.set(xlabel="load of all devices, up and down [GB]", ylabel="test accuracy [1]")
     legend(figure, axes)
     return figure

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from wirelessfl.config import override
 from wirelessfl.experiments.figure import Cell, Knobs
@@ -101,12 +100,3 @@ def until(curve: pd.DataFrame, level: float, column: str) -> float:
 def spread(values: pd.Series) -> str:
     """Mean and standard deviation over the seeds, as text."""
     return f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else "")
-
-
-def logarithmic(axis: Any) -> None:
-    """A logarithmic axis of few decades, with plain numbers at 1, 2 and 5 times the powers of ten."""
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_locator(NullLocator())
-    axis.set_minor_formatter(NullFormatter())
