@@ -1,6 +1,6 @@
 """What the server makes of several models: means by share of the data, over those that hold a value."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from learning.algorithm import Plans, planned
 from learning.params import Mean, Params
@@ -20,19 +20,13 @@ def middle(models: Sequence[Params]) -> Params:
     return mean(dict(enumerate(models)), dict.fromkeys(range(len(models)), 1.0))
 
 
-class Lesson:
-    """What one server model learns from several devices' mini-batches: the means of gradients and of buffers."""
-
-    def __init__(self) -> None:
-        self._grads, self._buffers = Mean(), Mean()
-
-    def add(self, done: Learnt, share: float) -> None:
-        """What it learnt from one, and its weight [1]."""
-        self._grads.add(done.grads, share)
-        self._buffers.add(done.buffers, share)
-
-    def learnt(self) -> Learnt:
-        return Learnt(self._grads.values(), self._buffers.values())
+def lesson(each: Iterable[tuple[Learnt, float]]) -> Learnt:
+    """What one server model learns from several devices' mini-batches by their weights [1]: means of gradients and of buffers."""
+    grads, buffers = Mean(), Mean()
+    for done, weight in each:
+        grads.add(done.grads, weight)
+        buffers.add(done.buffers, weight)
+    return Learnt(grads.values(), buffers.values())
 
 
 def sides(server: Params, fronts: Mapping[int, Params], share: Mapping[int, float]) -> Params:

@@ -1,12 +1,13 @@
 """Devices that train at the same time, and compute as one where that is faster."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from learning import threads
 from learning.algorithm import Draws, Link, Plans, Shard, planned
 from learning.optimiser import Side, join
 from learning.params import Params
@@ -16,6 +17,7 @@ from learning.training import Batch, Training
 MOST = 32            # devices that compute as one, at most
 SIZE = 1 << 21       # parameters that they have together, at most, but for a pair [1]
 
+R = TypeVar("R")
 Sides = tuple[Side, ...]        # of one device: its own, and perhaps that of a copy on the server
 
 
@@ -83,6 +85,20 @@ class Crew:
 
     def teams(self, batches: Mapping[int, Batch], alone: bool = False) -> Iterator[Team]:
         """Those that have a mini-batch now, as few teams as may be; or each ``alone``, in their order."""
+        for team in self._gathered(batches, alone):
+            yield team
+            self._account(team)
+
+    def work(self, do: Callable[[Team], R], batches: Mapping[int, Batch]) -> Iterator[R]:
+        """What ``do`` makes of each of :meth:`teams`, several at a time where :func:`learning.threads.at_a_time` says so."""
+        def one(team: Team) -> R:
+            made = do(team)
+            self._account(team)
+            return made
+
+        return threads.each(one, self._gathered(batches))
+
+    def _gathered(self, batches: Mapping[int, Batch], alone: bool = False) -> Iterator[Team]:
         alike: defaultdict[object, list[int]] = defaultdict(list)
         for k in self._sides:
             if k in batches:
@@ -91,11 +107,14 @@ class Crew:
         for devices, (net, sides) in self._teams.items():
             if len(devices) == 1:
                 yield Team(devices, net, sides, *batches[devices[0]], self._links[devices[0]])
-                continue
-            x, y = (torch.stack([batches[k][i] for k in devices], 1) for i in range(2))
-            told = Link()
-            yield Team(devices, net, sides, x, y, told)
-            share_out(told, [self._links[k] for k in devices])
+            else:
+                x, y = (torch.stack([batches[k][i] for k in devices], 1) for i in range(2))
+                yield Team(devices, net, sides, x, y, Link())
+
+    def _account(self, team: Team) -> None:
+        """Enter what a team did in the account of each device."""
+        if len(team.devices) > 1:
+            share_out(team.link, [self._links[k] for k in team.devices])
 
     def part(self) -> None:
         """Give every device what it has become."""

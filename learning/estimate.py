@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import cycle, islice
 from typing import Any, NamedTuple
 
@@ -124,6 +125,18 @@ class Aligned(NamedTuple):
     steps: int
 
 
+def aligning(part: nn.Sequential, weights: Params, server: nn.Module, truth: Params, kept: Samples, *, steps: int,
+             optimiser: Optimiser, batch: int = 0, stop: float = 0.0) -> Callable[[], Aligned]:
+    """An alignment of which the server's share is done, the true gradients. The rest is done when it is called, whatever has
+    become of the server's weights by then: :func:`align` for a ``stop`` of 0, otherwise :func:`align_until`."""
+    fit, held = kept.parted() if stop else (kept, Samples(kept.smashed[:0], kept.y[:0]))
+    turns = [(some, wanted(server, truth, some)) for some in fit.turns(batch)]
+    guide = Side(optimiser, weights, {})
+    if not len(held.y):
+        return partial(_fit, part, guide, cycle(turns), steps)
+    return partial(_fit_until, part, guide, cycle(turns), steps, stop, held, wanted(server, truth, held))
+
+
 def align(part: nn.Sequential, weights: Params, server: nn.Module, truth: Params, kept: Samples, *, steps: int,
           optimiser: Optimiser, batch: int = 0) -> Params:
     """Train an auxiliary network to give the gradients that the server would.
@@ -133,9 +146,7 @@ def align(part: nn.Sequential, weights: Params, server: nn.Module, truth: Params
     batch norm). Gradients are of a sample's own loss, so that the size of a batch does not matter. Buffers stay as they are, on
     both sides.
     """
-    guide = Side(optimiser, weights, {})
-    _descend(part, guide, _turns(server, truth, kept, batch), steps)
-    return guide.values
+    return aligning(part, weights, server, truth, kept, steps=steps, optimiser=optimiser, batch=batch)().values
 
 
 def align_until(part: nn.Sequential, weights: Params, server: nn.Module, truth: Params, kept: Samples, *, steps: int,
@@ -147,31 +158,28 @@ def align_until(part: nn.Sequential, weights: Params, server: nn.Module, truth: 
     start, is a gain. After ``PATIENCE`` looks without one, or ``steps`` steps, the weights are those of the least sum that was
     seen, the first ones among them. With fewer than ``HELD`` samples none is held out, and all steps are taken.
     """
-    fit, held = kept.parted()
-    if not len(held.y):
-        return Aligned(align(part, weights, server, truth, kept, steps=steps, optimiser=optimiser, batch=batch), steps)
-    turns, yardstick = _turns(server, truth, fit, batch), wanted(server, truth, held)
-    guide, best, done, idle = Side(optimiser, weights, {}), weights, 0, 0
-    least = mark = distance(part, weights, held, yardstick)
+    return aligning(part, weights, server, truth, kept, steps=steps, optimiser=optimiser, batch=batch, stop=stop)()
+
+
+Turns = Iterator[tuple[Samples, Tensor]]     # samples of each step, and their true gradients, round and round
+
+
+def _fit(part: nn.Module, guide: Side, turns: Turns, steps: int) -> Aligned:
+    for some, target in islice(turns, steps):
+        guide.step(mismatch(part, guide.values, some, target))
+    return Aligned(guide.values, steps)
+
+
+def _fit_until(part: nn.Module, guide: Side, turns: Turns, steps: int, stop: float, held: Samples, yardstick: Tensor) -> Aligned:
+    best, done, idle = dict(guide.values), 0, 0
+    least = mark = distance(part, best, held, yardstick)
     while done < steps and idle < PATIENCE:
-        more = min(LOOK, steps - done)
-        _descend(part, guide, turns, more)
-        now, done = distance(part, guide.values, held, yardstick), done + more
+        done += _fit(part, guide, turns, min(LOOK, steps - done)).steps
+        now = distance(part, guide.values, held, yardstick)
         if now < least:
             least, best = now, params.combine(torch.clone, guide.values)
         mark, idle = (now, 0) if now < (1 - stop) * mark else (mark, idle + 1)
     return Aligned(best, done)
-
-
-def _turns(server: nn.Module, truth: Params, kept: Samples, batch: int) -> Iterator[tuple[Samples, Tensor]]:
-    """Samples of each step, and their true gradients, round and round."""
-    return cycle([(some, wanted(server, truth, some)) for some in kept.turns(batch)])
-
-
-def _descend(part: nn.Module, guide: Side, turns: Iterator[tuple[Samples, Tensor]], steps: int) -> None:
-    """The next steps."""
-    for some, target in islice(turns, steps):
-        guide.step(mismatch(part, guide.values, some, target))
 
 
 def wanted(server: nn.Module, truth: Params, kept: Samples) -> Tensor:

@@ -4,8 +4,8 @@ bfloat16 has the range of float32 and 8 of its 24 significant bits. Weights, mom
 stay float32, so small steps are not lost; networks in double precision stay in double.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import torch
 
@@ -25,3 +25,16 @@ def precision(name: str, device: str | torch.device = "cpu") -> Iterator[None]:
         return
     with torch.autocast(torch.device(device).type, PRECISIONS[name], cache_enabled=False):
         yield
+
+
+def carried() -> Callable[[], AbstractContextManager[object]]:
+    """The precision of this thread, for another one to enter."""
+    now = [(kind, torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda") if torch.is_autocast_enabled(kind)]
+
+    def entered() -> ExitStack:
+        with ExitStack() as stack:
+            for kind, dtype in now:
+                stack.enter_context(torch.autocast(kind, dtype, cache_enabled=False))
+            return stack.pop_all()
+
+    return entered

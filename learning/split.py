@@ -15,6 +15,7 @@ from learning.compress import label_bits
 from learning.crossing import PLAIN, Compression, needed, send
 from learning.params import Params
 from learning.smash import drop
+from learning.threads import own
 
 
 class Forward(NamedTuple):
@@ -30,8 +31,7 @@ def forward(part: nn.Module, values: Params, x: Tensor) -> Forward:
 
     A single sample has no spread: batch norm then takes its running statistics.
     """
-    if x.dim() == 4 and not x.requires_grad:
-        x = channels_last(x)
+    part, x = own(part), x if x.dim() != 4 or x.requires_grad else channels_last(x)
     leaves = params.leaves(values, (name for name, _ in part.named_parameters()))
     buffers = {name: values[name].clone() for name, _ in part.named_buffers()}
     with _without_spread(part) if buffers and len(x) == 1 and part.training else nullcontext():

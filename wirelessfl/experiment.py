@@ -17,6 +17,7 @@ import pandas as pd
 
 from learning.calibration import Calibration
 from learning.data import Dataset
+from learning.threads import at_a_time, divided
 from wirelessfl import build, calibration_file, checkpoint, plot
 from wirelessfl.config import SettingsError, choose
 from wirelessfl.folder import (
@@ -52,9 +53,10 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
     Parameters
     ----------
     workers : int
-        Processes, of one thread each; the results do not depend on it.
+        Processors to use; the results do not depend on it. As many runs at the same time, and where there are fewer runs than
+        processors, devices of a run that do not wait for each other on the others.
     watch : callable
-        Called with every record where there is one worker, and else with the last record of every run.
+        Called with every record where runs are done one after another, and else with the last record of every run.
     every : int
         Rounds from one checkpoint to the next.
     seeds : sequence of int, optional
@@ -132,7 +134,8 @@ def _run(scenario: Scenario, found: Dataset, folder: Path, made: dict[str, Any],
     begun, before, records, order = time.time(), made["wall_time_s"], list[list[Record]](), _tasks(scenario, made["seeds"])
     made["ended"] = "running"
     write_json(folder / MANIFEST, made)
-    measured = _measured(scenario, found, folder)
+    with at_a_time(workers):
+        measured = _measured(scenario, found, folder)
     made["ended"] = "interrupted"
     try:
         for one in _all(scenario, order, measured, folder, workers, watch, every):
@@ -178,18 +181,19 @@ def _tasks(scenario: Scenario, seeds: Sequence[int]) -> list[tuple[str, int]]:
 def _all(scenario: Scenario, tasks: Sequence[tuple[str, int]], measured: Calibration, folder: Path, workers: int, watch: Watch,
          every: int) -> Iterator[list[Record]]:
     """The records of every run, as they are finished."""
-    if workers == 1:
+    processes, threads = divided(workers, len(tasks))
+    if processes == 1:
         for policy, seed in tasks:
-            yield _one(scenario, policy, seed, measured, folder, every, watch)
+            yield _one(scenario, policy, seed, measured, folder, every, threads, watch)
         return
-    pool, us = joblib.Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered"), os.getpid()
-    jobs = (joblib.delayed(_one)(scenario, policy, seed, measured, folder, every, parent=us) for policy, seed in tasks)
+    pool, us = joblib.Parallel(n_jobs=processes, backend="loky", return_as="generator_unordered"), os.getpid()
+    jobs = (joblib.delayed(_one)(scenario, policy, seed, measured, folder, every, threads, parent=us) for policy, seed in tasks)
     for records in pool(jobs):
         watch(records[-1])
         yield records
 
 
-def _one(scenario: Scenario, policy: str, seed: int, measured: Calibration, folder: Path, every: int,
+def _one(scenario: Scenario, policy: str, seed: int, measured: Calibration, folder: Path, every: int, threads: int = 1,
          watch: Watch = lambda record: None, parent: int | None = None) -> list[Record]:
     """The records of one run: from its checkpoint on, if there is one."""
     path, over = folder / CHECKPOINTS / f"{policy}-{seed}.pt", folder / CHECKPOINTS / f"{policy}-{seed}-over.pt"
@@ -199,12 +203,13 @@ def _one(scenario: Scenario, policy: str, seed: int, measured: Calibration, fold
     ready = prepared(scenario, policy, seed, measured)
     shared = {"air": ready.world.air, "trace": getattr(ready.world.air, "trace", None)}
     last, records = checkpoint.load(path, shared) if path.exists() else (None, [])
-    for progress, record in rounds(ready, last):
-        if parent not in (None, os.getppid()):                     # it was killed, and somebody else may go on with the run
-            os._exit(1)
-        records.append(record)
-        if progress.number % every == 0 and not progress.over:
-            checkpoint.save(path, (progress, records), shared)
-        watch(record)
+    with at_a_time(threads):
+        for progress, record in rounds(ready, last):
+            if parent not in (None, os.getppid()):                 # it was killed, and somebody else may go on with the run
+                os._exit(1)
+            records.append(record)
+            if progress.number % every == 0 and not progress.over:
+                checkpoint.save(path, (progress, records), shared)
+            watch(record)
     checkpoint.save(over, records, {})
     return records

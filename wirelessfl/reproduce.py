@@ -21,6 +21,7 @@ import pandas as pd
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from learning.data import FOLDER_SETTING
+from learning.threads import at_a_time, divided
 from wirelessfl.config import SettingsError
 from wirelessfl.experiments import PAPERS, Figure
 from wirelessfl.experiments.figure import Cell, Knobs
@@ -70,7 +71,7 @@ def reproduce(figure: Figure, folder: str | Path, size: str = "quick", *, turned
     turned : dict, optional
         Knobs with other values than those of the size.
     workers : int
-        Processes, of one thread each; the results do not depend on it.
+        Processors to use; the results do not depend on it.
     afresh : bool
         Compute points again that are in the folder: they are known by their settings, not by the code that computed them.
     watch : callable
@@ -114,10 +115,11 @@ def _all(figure: Figure, cells: Sequence[Cell], points: Path, workers: int, afre
             left.append(cell)
         else:
             yield cell, point, ""
+    processes, threads = divided(workers, len(left))
     with joblib.parallel_config("loky", inner_max_num_threads=1):
-        pool = joblib.Parallel(n_jobs=workers if left else 1, return_as="generator_unordered", pre_dispatch=workers)
+        pool = joblib.Parallel(n_jobs=processes, return_as="generator_unordered", pre_dispatch=processes)
         try:
-            yield from pool(joblib.delayed(_point)(figure, cell, points, os.getpid()) for cell in left)
+            yield from pool(joblib.delayed(_point)(figure, cell, points, threads, os.getpid()) for cell in left)
         except TerminatedWorkerError:
             raise SettingsError(f"{figure.name}: a process was killed, and too little memory is the usual cause; what was "
                                 "computed is kept, and --workers 1 takes least") from None
@@ -132,11 +134,12 @@ def _read(path: Path) -> Any:
         return None
 
 
-def _point(figure: Figure, cell: Cell, points: Path, parent: int) -> tuple[Cell, Any, str]:
+def _point(figure: Figure, cell: Cell, points: Path, threads: int, parent: int) -> tuple[Cell, Any, str]:
     """Compute one point, and keep it."""
     begun = time.process_time()
     try:
-        rows = [dict(row) for row in figure.rows(cell)]
+        with at_a_time(threads):
+            rows = [dict(row) for row in figure.rows(cell)]
         if not rows:
             raise ValueError("nothing was measured: rounds, tests and lists must not be 0 or empty")
         if os.getpid() != parent != os.getppid():                  # who asked for it was killed, and may have been started again

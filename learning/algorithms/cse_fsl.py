@@ -15,7 +15,7 @@ from torch import nn
 
 from learning import average, client, params
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
-from learning.crew import Crew, crews
+from learning.crew import Crew, Team, crews
 from learning.estimate import Auxiliaries, guided_work
 from learning.optimiser import Moments, Side
 from learning.params import Params
@@ -93,15 +93,18 @@ class CSEFSL:
         able = all(can(self.auxiliaries.at(plan.cut)) for _, plan in planned(plans, share))
         crew = Crew(self.net, {k: (fronts[k], guides[k]) for k in draws}, links,
                     crews(self.net, self.training, shards, plans, draws, able))
+
+        def move(team: Team) -> dict[int, Batch]:
+            (own, asked), cut = team.sides, cuts[team.devices[0]].cut
+            ahead = forward(team.net[:cut], own.values, team.x)
+            sent = client.some_uploads(team, ahead.out, done, self.every, links)
+            local = serve(team.of(self.auxiliaries.at(cut)), asked.values, ahead.out, team.y)
+            own.descend(Learnt(backward(ahead, local.cut_grad), ahead.buffers))
+            asked.descend(local)
+            return sent
+
         for batches, _ in self.training.in_step(shards, draws, share):
-            arrived: dict[int, Batch] = {}
-            for team in crew.teams(batches):
-                (own, asked), cut = team.sides, cuts[team.devices[0]].cut
-                ahead = forward(team.net[:cut], own.values, team.x)
-                arrived |= client.some_uploads(team, ahead.out, done, self.every, links)
-                local = serve(team.of(self.auxiliaries.at(cut)), asked.values, ahead.out, team.y)
-                own.descend(Learnt(backward(ahead, local.cut_grad), ahead.buffers))
-                asked.descend(local)
+            arrived = {k: batch for sent in crew.work(move, batches) for k, batch in sent.items()}
             for k in (k for k in draws if k in arrived):
                 server.descend(serve(self.net[cuts[k].cut:], server.values, *arrived[k], links[k]))
         crew.part()

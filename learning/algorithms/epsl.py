@@ -95,10 +95,7 @@ class EPSL:
             slope[:self._first(len(slope))] = 0                              # goes back once for all devices, below
             alone[k] = through(inner, smashed[k], slope)
         arriving = {k: done.cut_grad for k, done in alone.items()}
-        lesson = average.Lesson()
-        for k, done in alone.items():
-            lesson.add(done.beside(ends[k]), share[k])
-        learnt = lesson.learnt()
+        learnt = average.lesson((done.beside(ends[k]), share[k]) for k, done in alone.items())
         if self.share:
             shared, grads = self._aggregate(body, server, smashed, ends, share)
             arriving = {k: torch.cat([shared[:(m := self._first(len(g)))], g[m:]]) for k, g in arriving.items()}

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from learning import client, masking, params
+from learning import client, masking, params, threads
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
 from learning.crew import Crew, crews
 from learning.crossing import PLAIN, Compression
@@ -69,7 +69,8 @@ class FedAvg:
     def step(self, state: FedAvgState, shards: Sequence[Shard], plans: Plans, streams: Streams) -> tuple[FedAvgState, Round]:
         share, links = taking_part(self, state.moments, shards, plans), [Link() for _ in shards]
         of_device, merge, kept = list(state.moments), masking.Merge(self.pruning, state.model), {}
-        for devices in crews(self.net, self.training, shards, plans, share):
+
+        def trained(devices: tuple[int, ...]) -> dict[int, tuple[Params, Moments]]:
             draws, begin, sides, how = {k: streams.draws(state.round, k) for k in devices}, {}, {}, {}
             for k, plan in planned(plans, devices):
                 mask = self.pruning.mask(state.model, plan.ratio, state.trace, k, state.round, draws[k].compression)
@@ -80,11 +81,13 @@ class FedAvg:
             for team in Crew(self.net, sides, links, [devices]).round(self.training, shards, draws):
                 (own,) = team.sides
                 own.descend(learn(team.net, own.values, team.x, team.y, team.link))
-            for k, (own,) in sides.items():
-                update = params.combine(torch.sub, own.values, begin[k])
-                update = client.upload(self.net, update, kept[k].mask, how[k], draws[k].compression, links[k])
+            updates = {k: params.combine(torch.sub, own.values, begin[k]) for k, (own,) in sides.items()}
+            return {k: (client.upload(self.net, updates[k], kept[k].mask, how[k], draws[k].compression, links[k]), own.moments)
+                    for k, (own,) in sides.items()}
+
+        for done in threads.each(trained, crews(self.net, self.training, shards, plans, share)):
+            for k, (update, of_device[k]) in done.items():
                 merge.add(k, update, kept[k].mask, share[k])
-                of_device[k] = own.moments
         model = merge.model()
         trace = self.pruning.trace(state.trace, state.model, merge.updates, model, kept)
         return FedAvgState(model, tuple(of_device), trace, state.round + 1), Round.of(links)

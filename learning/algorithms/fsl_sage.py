@@ -8,24 +8,26 @@ Devices go in step, in an order that is drawn for each round. Steps of the fit o
 last step, are ours.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
-from learning import average, client, params
+from learning import average, client, params, threads
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
-from learning.crew import Crew, crews
-from learning.estimate import Auxiliaries, Samples, align, align_until, guided_work
+from learning.crew import Crew, Team, crews
+from learning.estimate import Aligned, Auxiliaries, Samples, aligning, guided_work
 from learning.optimiser import Moments, Optimiser, Side, adam
 from learning.params import Params
 from learning.profile import Profile
-from learning.split import Learnt, ask, backward, forward, serve
+from learning.split import Forward, Learnt, ask, backward, forward, serve
 from learning.together import can
 from learning.training import DEFAULT, Batch, Training
 
 ALIGNER = adam(1e-3)
+Fit = Callable[[], Aligned]
 
 
 @dataclass(frozen=True)
@@ -118,31 +120,14 @@ class FSLSage:
             fronts[k] = Side(self.training.client, params.front(state.model, plan.cut), state.client[k])
             guides[k] = self._guide(state.guides[k], plan.cut)
             links[k].down["model"] += client.size_bits(fronts[k].values)                     # server -> device
-        draws, done = {k: streams.draws(state.round, k) for k in streams.order(state.round, list(share))}, dict.fromkeys(share, 0)
+        draws = {k: streams.draws(state.round, k) for k in streams.order(state.round, list(share))}
+        due = {k for k in share if state.round % self.align_every == 0 or guides[k].kept is None}
         able = all(can(self.auxiliaries.at(guide.cut)) for guide in guides.values())
-        crew = Crew(self.net, {k: (fronts[k],) for k in draws}, links, crews(self.net, self.training, shards, plans, draws, able))
-
-        def take(k: int, smashed: Tensor, y: Tensor) -> None:
-            server.descend(serve(self.net[guides[k].cut:], server.values, smashed, y, links[k]))
-            guides[k] = self._keep(guides[k], smashed, y)
-
+        groups = crews(self.net, self.training, shards, plans, draws, able)
+        now = _Now(self, server, guides, links, Crew(self.net, {k: (fronts[k],) for k in draws}, links, groups), list(draws), due)
         for batches, _ in self.training.in_step(shards, draws, share):
-            due, arrived = {k for k in batches if done[k] == 0 and self._due(state, guides[k])}, dict[int, Batch]()
-            for team in crew.teams(batches, alone=bool(due)):                # who waits for an alignment waits alone
-                (own,), cut = team.sides, guides[team.devices[0]].cut
-                ahead = forward(team.net[:cut], own.values, team.x)
-                arrived |= client.some_uploads(team, ahead.out, done, self.every, links)
-                for k in (k for k in team.devices if due and k in arrived):  # all in their order, then
-                    take(k, *arrived.pop(k))
-                    if k in due:
-                        guides[k] = self._align(guides[k], server.values)
-                        links[k].down["auxiliary"] += client.size_bits(guides[k].values)     # server -> device
-                estimate = ask(team.of(self.auxiliaries.at(cut)), team.joined([guides[k].values for k in team.devices]),
-                               ahead.out, team.y)
-                own.descend(Learnt(backward(ahead, estimate), ahead.buffers))
-            for k in (k for k in draws if k in arrived):
-                take(k, *arrived[k])
-        crew.part()
+            now.step(batches)
+        now.crew.part()
         for k in share:
             links[k].up["model"] += client.size_bits(fronts[k].values)                       # device -> server
         model = average.sides(server.values, {k: front.values for k, front in fronts.items()}, share)
@@ -152,22 +137,6 @@ class FSLSage:
 
     def _guide(self, held: Guide | None, cut: int) -> Guide:
         return held if held is not None and held.cut == cut else Guide(cut, self.auxiliaries.start(cut))
-
-    def _due(self, state: FSLSageState, guide: Guide) -> bool:
-        """Whether it is an alignment's round, or the device has had none at its cut."""
-        return state.round % self.align_every == 0 or guide.kept is None
-
-    def _keep(self, guide: Guide, smashed: Tensor, y: Tensor) -> Guide:
-        before = guide.kept or Samples(smashed[:0], y[:0])
-        return replace(guide, kept=before.with_last(smashed, y, self.keep))
-
-    def _align(self, guide: Guide, server: Params) -> Guide:
-        assert guide.kept is not None                    # the round's first upload has come in
-        case = self.auxiliaries.at(guide.cut), guide.values, self.net[guide.cut:], server, guide.kept
-        common: dict[str, Any] = {"steps": self.align_steps, "optimiser": self.aligner, "batch": self.align_batch}
-        if not self.align_stop:
-            return replace(guide, values=align(*case, **common))
-        return replace(guide, values=align_until(*case, **common, stop=self.align_stop).values)
 
     def work(self, profile: Profile, cut: int, samples: int, devices: int = 1, download: float = 1.0,
              upload: float = 1.0) -> Work:
@@ -181,3 +150,77 @@ class FSLSage:
         down = found.downlink_bits
         return found._replace(server_flops=Affine(found.server_flops.fixed + aligning / self.align_every),
                               downlink_bits=Affine(down.fixed + size / self.align_every, down.kept))
+
+
+class _Now:
+    """A round of FSL-SAGE while it goes on.
+
+    Parameters
+    ----------
+    order : list of int
+        In which the server takes what arrives.
+    due : set of int
+        Devices that wait for an alignment after their first upload.
+    """
+
+    def __init__(self, of: FSLSage, server: Side, guides: dict[int, Guide], links: Sequence[Link], crew: Crew, order: list[int],
+                 due: set[int]) -> None:
+        self._of, self._server, self._guides, self._links, self.crew = of, server, guides, links, crew
+        self._order, self._due, self._done = order, due, dict.fromkeys(order, 0)
+
+    def step(self, batches: dict[int, Batch]) -> None:
+        """A mini-batch of each device: those that align do so while the server goes on with the next one."""
+        if any(k in self._due and not self._done[k] for k in batches):
+            deque(threads.each(self._fit_and_move, self._served(batches)), maxlen=0)
+            return
+        arrived = {k: batch for sent in self.crew.work(self._send_and_move, batches) for k, batch in sent.items()}
+        for k in (k for k in self._order if k in arrived):
+            self._take(k, *arrived[k])
+
+    def _served(self, batches: dict[int, Batch]) -> Iterator[tuple[Team, Forward, Fit | None]]:
+        """One device after the other, when the server has taken its upload; with its alignment, if it is due."""
+        for team in self.crew.teams(batches, alone=True):
+            (k,), first = team.devices, not self._done[team.devices[0]]
+            ahead, sent = self._send(team)
+            if k in sent:
+                self._take(k, *sent[k])
+            yield team, ahead, self._fit(k) if first and k in self._due else None
+
+    def _fit_and_move(self, ready: tuple[Team, Forward, Fit | None]) -> None:
+        team, ahead, fit = ready
+        if fit is not None:
+            (k,) = team.devices
+            self._guides[k] = replace(self._guides[k], values=fit().values)
+            self._links[k].down["auxiliary"] += client.size_bits(self._guides[k].values)     # server -> device
+        self._move(team, ahead)
+
+    def _send_and_move(self, team: Team) -> dict[int, Batch]:
+        ahead, sent = self._send(team)
+        self._move(team, ahead)
+        return sent
+
+    def _send(self, team: Team) -> tuple[Forward, dict[int, Batch]]:
+        (own,) = team.sides
+        ahead = forward(team.net[:self._guides[team.devices[0]].cut], own.values, team.x)
+        return ahead, client.some_uploads(team, ahead.out, self._done, self._of.every, self._links)
+
+    def _move(self, team: Team, ahead: Forward) -> None:
+        """A step of a client side by the gradient that the auxiliary network gives."""
+        (own,), guides = team.sides, [self._guides[k] for k in team.devices]
+        part = team.of(self._of.auxiliaries.at(guides[0].cut))
+        estimate = ask(part, team.joined([guide.values for guide in guides]), ahead.out, team.y)
+        own.descend(Learnt(backward(ahead, estimate), ahead.buffers))
+
+    def _take(self, k: int, smashed: Tensor, y: Tensor) -> None:
+        """A step of the server on what a device has sent, which it keeps."""
+        guide = self._guides[k]
+        self._server.descend(serve(self._of.net[guide.cut:], self._server.values, smashed, y, self._links[k]))
+        before = guide.kept or Samples(smashed[:0], y[:0])
+        self._guides[k] = replace(guide, kept=before.with_last(smashed, y, self._of.keep))
+
+    def _fit(self, k: int) -> Fit:
+        """The alignment of a device's auxiliary network to the server as it is now."""
+        guide, of = self._guides[k], self._of
+        assert guide.kept is not None                    # the round's first upload has come in
+        return aligning(of.auxiliaries.at(guide.cut), guide.values, of.net[guide.cut:], self._server.values, guide.kept,
+                        steps=of.align_steps, optimiser=of.aligner, batch=of.align_batch, stop=of.align_stop)

@@ -22,13 +22,14 @@ from torch import nn
 
 from learning import average, client, masking, params
 from learning.algorithm import Draws, Link, Plan, Plans, Round, Shard, Streams, Work, planned, taking_part
-from learning.crew import Crew, crews
+from learning.crew import Crew, Team, crews
 from learning.crossing import PLAIN, Compression
 from learning.masking import BY_MAGNITUDE, Kept, Pruning, Trace
 from learning.models.blocks import normed
 from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
+from learning.split import Learnt
 from learning.training import DEFAULT, Training
 
 
@@ -108,12 +109,12 @@ class LightFedSL:
         groups = crews(self.net, self.training, shards, plans, share, not normed(self.net), alone)
         crew = Crew(self.net, {k: (front,) for k, front in fronts.items()}, links, groups)
         for batches, weight in self.training.in_step(shards, draws, share):
-            lesson = average.Lesson()
-            for team in crew.teams(batches):
+            def learn(team: Team, weight: Mapping[int, float] = weight) -> tuple[Learnt, float]:
                 first = team.devices[0]
-                lesson.add(*client.served_step(self.net, held[first].plan.cut, team, server.values, weight, how[first],
-                                               draws[first].compression))
-            server.descend(lesson.learnt())
+                return client.served_step(self.net, held[first].plan.cut, team, server.values, weight, how[first],
+                                          draws[first].compression)
+
+            server.descend(average.lesson(crew.work(learn, batches)))
         crew.part()
         held = {k: replace(h, values=fronts[k].values) for k, h in held.items()}
         after = replace(state, model=server.values, client=client.moments(fronts, state.client), server=server.moments,

@@ -16,7 +16,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from learning import client, masking, params
+from learning import client, masking, params, threads
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
 from learning.crew import Crew, crews
 from learning.crossing import PLAIN, Compression
@@ -96,7 +96,8 @@ class Personalised:
         share, links = taking_part(self, state.moments, shards, plans), [Link() for _ in shards]
         personal, moments, common, kept = list(state.personal), list(state.moments), params.front(state.model, self._shared), {}
         merge = masking.Merge(self.pruning, common)
-        for devices in crews(self.net, self.training, shards, plans, share):
+
+        def trained(devices: tuple[int, ...]) -> dict[int, tuple[Params, Params, Moments]]:
             draws, begin, sides, how = {k: streams.draws(state.round, k) for k in devices}, {}, {}, {}
             for k, plan in planned(plans, devices):
                 mask = self.pruning.mask(common, plan.ratio, state.trace, k, state.round, draws[k].compression)
@@ -113,11 +114,13 @@ class Personalised:
             for team in crew.round(self.training, shards, draws):
                 common_side, alone = team.sides
                 common_side.descend(learn(team.net, {**common_side.values, **alone.values}, team.x, team.y, team.link))
-            for k, (now, alone) in sides.items():
-                update = params.combine(torch.sub, now.values, begin[k])
-                update = client.upload(self.net, update, kept[k].mask, how[k], draws[k].compression, links[k])
+            updates = {k: params.combine(torch.sub, now.values, begin[k]) for k, (now, _) in sides.items()}
+            return {k: (client.upload(self.net, updates[k], kept[k].mask, how[k], draws[k].compression, links[k]), alone.values,
+                        {**now.moments, **alone.moments}) for k, (now, alone) in sides.items()}
+
+        for done in threads.each(trained, crews(self.net, self.training, shards, plans, share)):
+            for k, (update, personal[k], moments[k]) in done.items():
                 merge.add(k, update, kept[k].mask, share[k])
-                personal[k], moments[k] = alone.values, {**now.moments, **alone.moments}
         shared = merge.model()
         trace = self.pruning.trace(state.trace, common, merge.updates, shared, kept)
         model = {**state.model, **shared}

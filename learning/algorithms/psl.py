@@ -5,7 +5,7 @@ server takes the mini-batches of all devices, moves its side once by the mean of
 gradient of its own smashed data. Client sides are not averaged: there is a model for each device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,12 +13,13 @@ from torch import nn
 
 from learning import average, client, params
 from learning.algorithm import Link, Plans, Round, Shard, Streams, Work, planned, taking_part
-from learning.crew import Crew, crews
+from learning.crew import Crew, Team, crews
 from learning.crossing import PLAIN
 from learning.models.blocks import normed
 from learning.optimiser import Moments, Side
 from learning.params import Params
 from learning.profile import Profile
+from learning.split import Learnt
 from learning.training import DEFAULT, Training
 
 
@@ -69,10 +70,10 @@ class PSL:
         groups, cuts = crews(self.net, self.training, shards, plans, share, not normed(self.net)), dict(planned(plans, share))
         crew = Crew(self.net, {k: (front,) for k, front in fronts.items()}, links, groups)
         for batches, weight in self.training.in_step(shards, {k: streams.draws(state.round, k) for k in share}, share):
-            lesson = average.Lesson()
-            for team in crew.teams(batches):
-                lesson.add(*client.served_step(self.net, cuts[team.devices[0]].cut, team, server.values, weight))
-            server.descend(lesson.learnt())
+            def learn(team: Team, weight: Mapping[int, float] = weight) -> tuple[Learnt, float]:
+                return client.served_step(self.net, cuts[team.devices[0]].cut, team, server.values, weight)
+
+            server.descend(average.lesson(crew.work(learn, batches)))
         crew.part()
         local = tuple(fronts[k].values if k in fronts else held for k, held in enumerate(state.local))
         of_client = client.moments(fronts, state.client)

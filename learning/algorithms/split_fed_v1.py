@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from learning import client, params
+from learning import client, params, threads
 from learning.algorithm import Link, Plans, Round, Shard, Streams, Work, planned, taking_part
 from learning.crew import Crew, crews
 from learning.crossing import PLAIN
@@ -54,16 +54,20 @@ class SplitFedV1:
              streams: Streams) -> tuple[SplitFedV1State, Round]:
         share, links = taking_part(self, state.client, shards, plans), [Link() for _ in shards]
         of_client, of_server, mean = list(state.client), list(state.server), params.Mean()
-        for devices in crews(self.net, self.training, shards, plans, share):
-            draws, sides = {k: streams.draws(state.round, k) for k in devices}, {}
+
+        def trained(devices: tuple[int, ...]) -> dict[int, tuple[Side, Side]]:
+            draws, sides, cut = {k: streams.draws(state.round, k) for k in devices}, {}, 0
             for k, plan in planned(plans, devices):
-                front, copy = params.front(state.model, plan.cut), params.back(state.model, plan.cut)
+                front, copy, cut = params.front(state.model, plan.cut), params.back(state.model, plan.cut), plan.cut
                 sides[k] = Side(self.training.client, front, of_client[k]), Side(self.training.server, copy, of_server[k])
                 links[k].down["model"] += client.size_bits(front)                            # server -> device
                 links[k].up["model"] += client.size_bits(front)                              # device -> server, in the end
             for team in Crew(self.net, sides, links, [devices]).round(self.training, shards, draws):
                 own, copied = team.sides
-                client.step(team.net, plan.cut, own, copied, team.x, team.y, team.link)
+                client.step(team.net, cut, own, copied, team.x, team.y, team.link)
+            return sides
+
+        for sides in threads.each(trained, crews(self.net, self.training, shards, plans, share)):
             for k, (own, copied) in sides.items():
                 mean.add({**own.values, **copied.values}, share[k])
                 of_client[k], of_server[k] = own.moments, copied.moments

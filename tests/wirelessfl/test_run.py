@@ -46,11 +46,12 @@ def test_a_run_leaves_tables_a_manifest_and_pictures(tmp_path, capsys):
 
 
 def test_tables_are_the_same_byte_for_byte_whatever_the_workers(tmp_path):
-    for name, more in (("one", ["--workers=1"]), ("two", ["--workers=2"]), ("other", ["--workers=1", "--set=seed=7"])):
+    calls = {"one": ["--workers=1"], "two": ["--workers=2"], "many": ["--workers=9"], "other": ["--workers=1", "--set=seed=7"]}
+    for name, more in calls.items():
         assert main(["run", *SMALL, *more, "--out", str(tmp_path / name)]) == 0
     for table in TABLES:
-        one, two, other = ((tmp_path / name / table).read_bytes() for name in ("one", "two", "other"))
-        assert one == two
+        one, two, many, other = ((tmp_path / name / table).read_bytes() for name in calls)
+        assert one == two == many
         assert one != other
 
 

@@ -27,4 +27,4 @@ def scenario(parser: argparse.ArgumentParser) -> None:
 
 def workers(parser: argparse._ActionsContainer) -> None:
     """How many processes."""
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; results do not depend on them")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processors to use; no result depends on them")

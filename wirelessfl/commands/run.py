@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from learning.threads import divided
 from wirelessfl.closing import closing_table
 from wirelessfl.commands.arguments import Commands, command, scenario, workers
 from wirelessfl.config import SettingsError, load
@@ -47,8 +48,8 @@ def _watched(s: Scenario, folder: Path, workers: int, start: Callable[..., pd.Da
     found = check(s)
     runs = len(s.decision.policies) * s.seeds
     print(f"{s.name}: {len(s.decision.policies)} policies x {s.seeds} seeds, {workers} workers -> {folder}")
-    with tqdm(total=runs * (s.training.rounds if workers == 1 else 1), unit="round" if workers == 1 else "run",
-              dynamic_ncols=True) as bar:
+    total, unit = (runs * s.training.rounds, "round") if divided(workers, runs)[0] == 1 else (runs, "run")
+    with tqdm(total=total, unit=unit, dynamic_ncols=True) as bar:
         def watch(record: Record) -> None:
             if np.isfinite(record.accuracy):                       # else it was not tested
                 bar.set_postfix_str(f"{record.policy} seed {record.seed}: round {record.round + 1}, accuracy "
