@@ -37,7 +37,7 @@ from wirelessfl.simulate import prepared, rounds
 FOLDER = Path(__file__).parents[1] / "docs" / "ablation"
 CALIBRATIONS = Path(__file__).parents[1] / "runs" / "calibrations"
 COMMON = ("training.evaluate_every=4", "training.smoothing=12")
-LEVERS = {"update_bits": "[32, 8]", "smashed_bits": "[32, 8, 4]", "dropouts": "[0, 0.5]", "intervals": "[1, 2, 4]"}
+LEVERS = {"update_bits": "[32, 8, 2]", "smashed_bits": "[32, 8, 4]", "dropouts": "[0, 0.5]", "intervals": "[1, 2, 4]"}
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,17 @@ Rows, all on one thread, in the time that this process really had the processor;
 - *a step* of one device, where nothing is copied or averaged (``training_step``);
 - *bfloat16* beside float32, both ours, a round of one device under SplitFed-V1;
 - *memory*: the most that two rounds of SplitFed-V1 hold, each side in a fresh process (``training_memory``);
-- *flat*: a device's share of a round, beside that of one of ten devices.
+- *flat*: a device's share of a round, beside that of one of ten devices;
+- *threads*: a round of ours on as many threads as there are processors beside one on one thread, by the clock on the wall: on an
+  idle machine.
 """
 
 import argparse
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from time import perf_counter
 from typing import NamedTuple
 
 import torch
@@ -43,7 +47,7 @@ from learning.algorithms.fsl_sage import ALIGNER
 from learning.estimate import Samples, align
 from learning.models import resnet18, resnet18_cifar, smashed_shape
 from learning.precision import precision
-from learning.threads import one_thread
+from learning.threads import at_a_time, one_thread
 
 PASS = 79                        # mini-batches of 64 in 5000 samples
 FEW, NEVER = 4, 1 << 30          # steps of an alignment that are measured; rounds to an alignment that does not come
@@ -51,6 +55,7 @@ ALIGN_BATCH = 128                # samples of a step of an alignment in batches
 COUNTS = (10, 100, 1000)         # devices
 BFLOAT16 = {"bfloat16-resnet": (resnet18, 5), "bfloat16-resnet-cifar": (resnet18_cifar, 1)}
 MEMORY = {"memory-resnet": "splitfed-v1-resnet", "memory-resnet-sgd": "splitfed-v1-resnet-sgd"}
+THREADS = {f"threads-{name}": name for name in ("splitfed-v1-resnet", "cse-fsl-resnet", "fsl-sage-resnet")}
 FLAT = {"flat-cnn": "fedavg-cnn-10", "flat-mlp": "fedavg-mlp-100"}
 TARGETS = {"fedavg-mlp-100": 5.0, **{name: 2.0 for name in CASES if "cnn" in name},
            **{name: 1.3 for name in CASES if "splitfed" in name and "resnet" in name}, "fsl-sage-resnet": 3.0,
@@ -171,8 +176,27 @@ def flat(name: str, asked: Asked) -> Iterator[Row]:
         yield row(name, f"a device's share of a round, {devices} beside {COUNTS[0]} of them", each[0], share)
 
 
+def in_threads(name: str, asked: Asked) -> Iterator[Row]:
+    """A round on all processors, by the clock; where devices align, also one in which all of them do, by few steps."""
+    case, most = asked.of(CASES[THREADS[name]]), os.cpu_count() or 1
+    schedules = {"": {"align_every": NEVER}} | ({", all align": {"align_every": 1}} if case.algorithm == "FSL-SAGE" else {})
+    for what, schedule in schedules.items():
+        def within(threads: int, schedule: dict[str, int] = schedule) -> Loop:
+            once = training_cases.ours(case, shards(case), align_steps=FEW, **schedule)
+
+            def inside() -> None:
+                with at_a_time(threads):
+                    once()
+
+            return inside
+
+        one, several = seconds([within(1), within(most)], case.turns, perf_counter)
+        yield row(name, f"a round by the clock{what}, one thread beside {most}", one, several)
+
+
 JOBS = {**dict.fromkeys(CASES, compared), **dict.fromkeys(training_step.CASES, stepped), **dict.fromkeys(BFLOAT16, in_bfloat16),
-        **dict.fromkeys(MEMORY, remembered), **dict.fromkeys(FLAT, flat)}
+        **dict.fromkeys(MEMORY, remembered), **dict.fromkeys(FLAT, flat),
+        **dict.fromkeys(THREADS, in_threads)}
 
 
 def markdown(r: Row) -> str:

@@ -8,12 +8,13 @@ import numpy as np
 Loop = Callable[[], object]                       # what is measured, once
 
 
-def seconds(loops: Sequence[Loop], repeats: int) -> list[float]:
-    """Median time that this process really had the processor, of each, taking turns [s]; the first turn does not count."""
+def seconds(loops: Sequence[Loop], repeats: int, clock: Callable[[], float] = process_time) -> list[float]:
+    """Median time of each, taking turns [s], by default that which this process really had the processor; the first turn does not
+    count."""
     times = np.empty((repeats + 1, len(loops)))
     for turn in times:
         for number, once in enumerate(loops):
-            start = process_time()
+            start = clock()
             once()
-            turn[number] = process_time() - start
+            turn[number] = clock() - start
     return [float(t) for t in np.median(times[1:], axis=0)]

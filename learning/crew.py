@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -89,14 +90,20 @@ class Crew:
             yield team
             self._account(team)
 
-    def work(self, do: Callable[[Team], R], batches: Mapping[int, Batch]) -> Iterator[R]:
-        """What ``do`` makes of each of :meth:`teams`, several at a time where :func:`learning.threads.at_a_time` says so."""
-        def one(team: Team) -> R:
+    def work(self, do: Callable[[Team], R], batches: Mapping[int, Batch], beside: Callable[[], None] = lambda: None) -> list[R]:
+        """What ``do`` makes of each of :meth:`teams`, several at a time where :func:`learning.threads.at_a_time` says so.
+
+        ``beside`` is done first, or at the same time: what no team waits for.
+        """
+        def one(team: Team | None) -> list[R]:
+            if team is None:
+                beside()
+                return []
             made = do(team)
             self._account(team)
-            return made
+            return [made]
 
-        return threads.each(one, self._gathered(batches))
+        return [made for each in threads.each(one, chain([None], self._gathered(batches))) for made in each]
 
     def _gathered(self, batches: Mapping[int, Batch], alone: bool = False) -> Iterator[Team]:
         alike: defaultdict[object, list[int]] = defaultdict(list)

@@ -77,7 +77,7 @@ class _Flatten(nn.Flatten):
     copies: int
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.unflatten(1, (self.copies, -1)).transpose(0, 1).flatten(2) if x.dim() == 4 else x
+        return x.unflatten(1, (self.copies, -1)).transpose(0, 1).flatten(2).contiguous() if x.dim() == 4 else x
 
 
 TWINS: dict[type[nn.Module], type[nn.Module]] = {

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,8 @@ def _all(figure: Figure, cells: Sequence[Cell], points: Path, workers: int, afre
         else:
             yield cell, point, ""
     processes, threads = divided(workers, len(left))
-    with joblib.parallel_config("loky", inner_max_num_threads=1):
+    with joblib.parallel_config("loky", inner_max_num_threads=1), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "A worker stopped")     # one that holds much memory is replaced, nothing is lost
         pool = joblib.Parallel(n_jobs=processes, return_as="generator_unordered", pre_dispatch=processes)
         try:
             yield from pool(joblib.delayed(_point)(figure, cell, points, threads, os.getpid()) for cell in left)

@@ -9,6 +9,7 @@ in an order that is drawn for each round, so that the server favours none (ours:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from torch import nn
@@ -103,10 +104,15 @@ class CSEFSL:
             asked.descend(local)
             return sent
 
-        for batches, _ in self.training.in_step(shards, draws, share):
-            arrived = {k: batch for sent in crew.work(move, batches) for k, batch in sent.items()}
+        def take(arrived: dict[int, Batch]) -> None:
             for k in (k for k in draws if k in arrived):
                 server.descend(serve(self.net[cuts[k].cut:], server.values, *arrived[k], links[k]))
+
+        arrived: dict[int, Batch] = {}
+        for batches, _ in self.training.in_step(shards, draws, share):                      # nobody waits for the server
+            sent = crew.work(move, batches, beside=partial(take, arrived))
+            arrived = {k: batch for each in sent for k, batch in each.items()}
+        take(arrived)
         crew.part()
         for k in share:
             links[k].up["model"] += client.size_bits(fronts[k].values)                       # device -> server

@@ -127,7 +127,7 @@ class FSLSage:
         now = _Now(self, server, guides, links, Crew(self.net, {k: (fronts[k],) for k in draws}, links, groups), list(draws), due)
         for batches, _ in self.training.in_step(shards, draws, share):
             now.step(batches)
-        now.crew.part()
+        now.end()
         for k in share:
             links[k].up["model"] += client.size_bits(fronts[k].values)                       # device -> server
         model = average.sides(server.values, {k: front.values for k, front in fronts.items()}, share)
@@ -165,21 +165,32 @@ class _Now:
 
     def __init__(self, of: FSLSage, server: Side, guides: dict[int, Guide], links: Sequence[Link], crew: Crew, order: list[int],
                  due: set[int]) -> None:
-        self._of, self._server, self._guides, self._links, self.crew = of, server, guides, links, crew
+        self._of, self._server, self._guides, self._links, self._crew = of, server, guides, links, crew
         self._order, self._due, self._done = order, due, dict.fromkeys(order, 0)
+        self._arrived: dict[int, Batch] = {}                 # what the server has not taken yet
 
     def step(self, batches: dict[int, Batch]) -> None:
-        """A mini-batch of each device: those that align do so while the server goes on with the next one."""
+        """A mini-batch of each device: while some align, the server goes on with the next one; otherwise nobody waits for it."""
         if any(k in self._due and not self._done[k] for k in batches):
+            self._take_all()
             deque(threads.each(self._fit_and_move, self._served(batches)), maxlen=0)
             return
-        arrived = {k: batch for sent in self.crew.work(self._send_and_move, batches) for k, batch in sent.items()}
-        for k in (k for k in self._order if k in arrived):
-            self._take(k, *arrived[k])
+        sent = self._crew.work(self._send_and_move, batches, beside=self._take_all)
+        self._arrived = {k: batch for each in sent for k, batch in each.items()}
+
+    def end(self) -> None:
+        """The server takes the last uploads, and every device has its own again."""
+        self._take_all()
+        self._crew.part()
+
+    def _take_all(self) -> None:
+        for k in (k for k in self._order if k in self._arrived):
+            self._take(k, *self._arrived[k])
+        self._arrived = {}
 
     def _served(self, batches: dict[int, Batch]) -> Iterator[tuple[Team, Forward, Fit | None]]:
         """One device after the other, when the server has taken its upload; with its alignment, if it is due."""
-        for team in self.crew.teams(batches, alone=True):
+        for team in self._crew.teams(batches, alone=True):
             (k,), first = team.devices, not self._done[team.devices[0]]
             ahead, sent = self._send(team)
             if k in sent:
