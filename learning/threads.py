@@ -84,6 +84,12 @@ def each(work: Callable[[S], R], items: Iterable[S]) -> Iterator[R]:
         wait(waiting)
 
 
+def of_each(work: Callable[[S], R], items: Iterable[S]) -> dict[S, R]:
+    """As :func:`each`, by item."""
+    known = list(items)
+    return dict(zip(known, each(work, known), strict=True))
+
+
 def _as_here(precision: Callable[[], AbstractContextManager[object]], work: Callable[[S], R], item: S) -> R:
     with precision():
         return work(item)

@@ -16,12 +16,12 @@ sample. Where batches differ in size, (1) is over the devices that have a sample
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from learning import average, client
+from learning import average, client, threads
 from learning.algorithm import Affine, Link, Plans, Round, Shard, Streams, Work, planned, taking_part
 from learning.algorithms.psl import PSL, PSLState
 from learning.crossing import send
@@ -30,6 +30,15 @@ from learning.params import Params
 from learning.profile import Profile
 from learning.split import Forward, Learnt, backward, forward, serve, through
 from learning.training import DEFAULT, Batch, Training
+
+
+class _Served(NamedTuple):
+    """What the server makes of one device's batch: the smashed data, what its last block learnt, and what the blocks before it
+    learnt from the samples that go back alone."""
+
+    smashed: Tensor
+    end: Learnt
+    alone: Learnt
 
 
 @dataclass(frozen=True)
@@ -70,43 +79,49 @@ class EPSL:
         fronts = {k: Side(self.training.client, client.fetch(state.model, state.local[k], plan.cut, links[k]), state.client[k])
                   for k, plan in planned(plans, share)}
         for batches, weight in self.training.in_step(shards, {k: streams.draws(state.round, k) for k in share}, share):
-            (cut,) = cuts
-            ahead = {k: forward(self.net[:cut], fronts[k].values, x) for k, (x, _) in batches.items()}
-            arriving, learnt = self._serve(server.values, cut, ahead, batches, weight, links)
-            for k, front in ahead.items():
-                fronts[k].descend(Learnt(backward(front, arriving[k]), front.buffers))
-            server.descend(learnt)
+            self._together(server, fronts, max(cuts), batches, weight, links)
         local = tuple(fronts[k].values if k in fronts else held for k, held in enumerate(state.local))
         of_client = client.moments(fronts, state.client)
         return PSLState(server.values, local, of_client, server.moments, state.round + 1), Round.of(links)
+
+    def _together(self, server: Side, fronts: Mapping[int, Side], cut: int, batches: Mapping[int, Batch],
+                  share: Mapping[int, float], links: Sequence[Link]) -> None:
+        """A step of all devices and the server."""
+        ahead = threads.of_each(lambda k: forward(self.net[:cut], fronts[k].values, batches[k][0]), batches)
+        arriving, learnt = self._serve(server.values, cut, ahead, batches, share, links)
+        threads.of_each(lambda k: fronts[k].descend(Learnt(backward(ahead[k], arriving[k]), ahead[k].buffers)), ahead)
+        server.descend(learnt)
 
     def _serve(self, server: Params, cut: int, ahead: Mapping[int, Forward], batches: Mapping[int, Batch],
                share: Mapping[int, float], links: Sequence[Link]) -> tuple[dict[int, Tensor], Learnt]:
         """The gradient that arrives at each device, and what the server learns."""
         body, last = self.net[cut:-1], self.net[-1:]
-        smashed, ends, alone = {}, {}, {}
-        for k, front in ahead.items():
-            received, bits = send(front.out.detach())
+
+        def serve_one(k: int) -> _Served:
+            received, bits = send(ahead[k].out.detach())
             links[k].up["smashed"] += bits                                                   # device -> server
-            smashed[k] = received.requires_grad_()
-            inner = forward(body, server, smashed[k])
-            ends[k] = serve(last, server, inner.out, batches[k][1], links[k])
-            slope = ends[k].cut_grad.clone()
+            smashed = received.requires_grad_()
+            inner = forward(body, server, smashed)
+            end = serve(last, server, inner.out, batches[k][1], links[k])
+            slope = end.cut_grad.clone()
             slope[:self._first(len(slope))] = 0                              # goes back once for all devices, below
-            alone[k] = through(inner, smashed[k], slope)
-        arriving = {k: done.cut_grad for k, done in alone.items()}
-        learnt = average.lesson((done.beside(ends[k]), share[k]) for k, done in alone.items())
+            return _Served(smashed, end, through(inner, smashed, slope))
+
+        served = threads.of_each(serve_one, ahead)
+        arriving = {k: one.alone.cut_grad for k, one in served.items()}
+        learnt = average.lesson((one.alone.beside(one.end), share[k]) for k, one in served.items())
         if self.share:
-            shared, grads = self._aggregate(body, server, smashed, ends, share)
+            shared, grads = self._aggregate(body, server, served, share)
             arriving = {k: torch.cat([shared[:(m := self._first(len(g)))], g[m:]]) for k, g in arriving.items()}
             learnt = Learnt({**learnt.grads, **{n: learnt.grads[n] + g for n, g in grads.items()}}, learnt.buffers)
         for k, g in arriving.items():
             links[k].down["gradients"] += send(g)[1]                         # server -> device, the first of them to all
         return arriving, learnt
 
-    def _aggregate(self, body: nn.Module, server: Params, smashed: Mapping[int, Tensor], ends: Mapping[int, Learnt],
+    def _aggregate(self, body: nn.Module, server: Params, served: Mapping[int, _Served],
                    share: Mapping[int, float]) -> tuple[Tensor, Params]:
         """(1): the gradient of the smashed data that all devices get, and that of the blocks between cut and last block."""
+        smashed = {k: one.smashed for k, one in served.items()}
         total, rows = sum(share[k] for k in smashed), max(self._first(len(s)) for s in smashed.values())
 
         def pooled(each: Mapping[int, Tensor]) -> Tensor:
@@ -116,7 +131,7 @@ class EPSL:
         mean, weight = pooled(smashed), pooled({k: s.new_ones(len(s)) for k, s in smashed.items()})
         weight = weight.view(rows, *[1] * (mean.dim() - 1))
         mean = (mean / weight).requires_grad_()
-        back = through(forward(body, server, mean), mean, pooled({k: end.cut_grad for k, end in ends.items()}))
+        back = through(forward(body, server, mean), mean, pooled({k: one.end.cut_grad for k, one in served.items()}))
         return back.cut_grad / weight, back.grads
 
     def _first(self, size: int) -> int:

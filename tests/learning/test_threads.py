@@ -64,7 +64,7 @@ def test_the_same_bits_where_some_compute_as_one_and_in_bfloat16(rng):
         assert_same(found[1], found[0])
 
 
-@pytest.mark.parametrize("name", ["fedavg", "splitfed-v1", "cse-fsl", "fsl-sage", "psl", "light-fedsl", "personalised"])
+@pytest.mark.parametrize("name", ["fedavg", "splitfed-v1", "cse-fsl", "fsl-sage", "psl", "epsl", "light-fedsl", "personalised"])
 def test_several_really_compute_at_the_same_time(name, rng, monkeypatch):
     busy, most, lock = 0, 0, threading.Lock()
 
