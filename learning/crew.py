@@ -90,8 +90,9 @@ class Crew:
             yield team
             self._account(team)
 
-    def work(self, do: Callable[[Team], R], batches: Mapping[int, Batch], beside: Callable[[], None] = lambda: None) -> list[R]:
-        """What ``do`` makes of each of :meth:`teams`, several at a time where :func:`learning.threads.at_a_time` says so.
+    def work(self, do: Callable[[Team], R], batches: Mapping[int, Batch],
+             beside: Callable[[], None] = lambda: None) -> Iterator[R]:
+        """What ``do`` makes of each of :meth:`teams`, as it is asked for, or as many at a time as :mod:`learning.threads` says.
 
         ``beside`` is done first, or at the same time: what no team waits for.
         """
@@ -103,7 +104,7 @@ class Crew:
             self._account(team)
             return [made]
 
-        return [made for each in threads.each(one, chain([None], self._gathered(batches))) for made in each]
+        return chain.from_iterable(threads.each(one, chain([None], self._gathered(batches))))
 
     def _gathered(self, batches: Mapping[int, Batch], alone: bool = False) -> Iterator[Team]:
         alike: defaultdict[object, list[int]] = defaultdict(list)
