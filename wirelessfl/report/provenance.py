@@ -66,7 +66,7 @@ def _made(run: Run) -> dict[str, str]:
     clock = {"computer's time": ", ".join(f"{str(name)[:-2]} {seconds:.3g} s" for name, seconds in spent.items())}
     again = sum(len(made.get("resumed", [])) for made in run.made)
     return {"folder": words(map(str, run.folders)), "ended": each("ended"), "began": each("begun_at"),
-            "wall time": f"{sum(made.get('wall_time_s', 0.0) for made in run.made):.3g} s, {each('workers')} at a time",
+            "wall time": f"{sum(made.get('wall_time_s', 0.0) for made in run.made):.3g} s, workers: {each('workers')}",
             **(clock if len(spent) else {}), "resumed": f"{again} times" if again else "never", "seeds": words(run.seeds),
             "commit": each("commit"), **run.made[0].get("versions", {})}
 
