@@ -5,7 +5,7 @@ import copy
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -31,9 +31,13 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+class _Stopped(Exception):
+    """Nobody waits for this work any more."""
+
+
 @dataclass(frozen=True)
 class _Pool:
-    """Threads that compute, how many, and the copies of networks that each thread has."""
+    """Threads that compute, how many, and what each of them has: copies of networks, and at work, what tells it to stop."""
 
     threads: ThreadPoolExecutor
     most: int
@@ -47,7 +51,8 @@ _pool: _Pool | None = None
 def at_a_time(most: int) -> Iterator[None]:
     """Let :func:`each` compute up to ``most`` things at the same time for a while, on a thread each; 1 is as without.
 
-    It holds for the whole process, as torch's own number of threads does, and is entered by one thread.
+    Each of them has one thread of torch's, so the results are those of :func:`one_thread`. It holds for the whole process, as
+    torch's own number of threads does, and is entered by one thread. That many passes take their memory at the same time.
     """
     global _pool
     if most < 1:
@@ -62,24 +67,30 @@ def at_a_time(most: int) -> Iterator[None]:
 
 
 def each(work: Callable[[S], R], items: Iterable[S]) -> Iterator[R]:
-    """What ``work`` makes of each item, in their order; items are taken as they are needed, no more than may be computed now.
+    """What ``work`` makes of each item, in their order; items are taken as they are needed, up to twice as many as are computed.
 
-    Work on one item must not touch what work on another does, and must not call this function.
+    Work on one item must not touch what work on another does. Within such work, and without :func:`at_a_time`, it is ``map``.
     """
-    pool, waiting = _pool, deque[Future[R]]()
-    if pool is None:
+    pool, waiting, stop = _pool, deque[Future[R]](), threading.Event()
+    if pool is None or getattr(pool.own, "stop", None):
         yield from map(work, items)
         return
     precision = carried()
     try:
         for item in items:
-            waiting.append(pool.threads.submit(_as_here, precision, work, item))
-            if len(waiting) == pool.most:
-                yield waiting.popleft().result()
+            waiting.append(pool.threads.submit(_at_work, pool, stop, precision, work, item))
+            while len(waiting) == 2 * pool.most or sum(not f.done() for f in waiting) == pool.most:
+                if waiting[0].done():
+                    yield waiting[0].result()
+                    waiting.popleft()
+                else:
+                    wait([f for f in waiting if not f.done()], return_when=FIRST_COMPLETED)
         while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for left in waiting:                           # one has failed, or nobody wants the others
+            yield waiting[0].result()
+            waiting.popleft()
+    finally:                                           # all are done; or one has failed, or nobody wants the others
+        stop.set()
+        for left in waiting:
             left.cancel()
         wait(waiting)
 
@@ -90,9 +101,14 @@ def of_each(work: Callable[[S], R], items: Iterable[S]) -> dict[S, R]:
     return dict(zip(known, each(work, known), strict=True))
 
 
-def _as_here(precision: Callable[[], AbstractContextManager[object]], work: Callable[[S], R], item: S) -> R:
-    with precision():
-        return work(item)
+def _at_work(pool: _Pool, stop: threading.Event, precision: Callable[[], AbstractContextManager[object]],
+             work: Callable[[S], R], item: S) -> R:
+    pool.own.stop = stop
+    try:
+        with precision():
+            return work(item)
+    finally:
+        pool.own.stop = None
 
 
 def divided(workers: int, runs: int) -> tuple[int, int]:
@@ -104,11 +120,16 @@ def divided(workers: int, runs: int) -> tuple[int, int]:
 def own(part: nn.Module) -> nn.Module:
     """A part of a network for this thread alone, its tensors the same: torch.func.functional_call puts values into a module while
     it runs, so two threads cannot have it at once. Where nothing is computed at the same time, the part itself."""
-    return part if _pool is None else _own(_pool, part)
+    if _pool is None:
+        return part
+    stop = getattr(_pool.own, "stop", None)
+    if stop is not None and stop.is_set():             # before a pass is a good moment: a round has many
+        raise _Stopped
+    return _own(_pool, part)
 
 
 def _own(pool: _Pool, part: nn.Module) -> nn.Module:
-    if isinstance(part, nn.Sequential):                # a slice is made anew each time, its layers are not
+    if isinstance(part, nn.Sequential) and not (part._parameters or part._buffers):    # a slice is made anew, its layers are not
         made = copy.copy(part)
         made._modules = {name: None if layer is None else _own(pool, layer) for name, layer in part._modules.items()}
         return made

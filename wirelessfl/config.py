@@ -140,3 +140,9 @@ def _toml(value: Any) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return "inf" if value > 0 else "-inf"
     return repr(value)
+
+
+def processors(workers: int) -> None:
+    """Refuse less than one processor."""
+    if workers < 1:
+        raise SettingsError(f"--workers must be at least 1, got {workers}")

@@ -19,7 +19,7 @@ from learning.calibration import Calibration
 from learning.data import Dataset
 from learning.threads import at_a_time, divided
 from wirelessfl import build, calibration_file, checkpoint, plot
-from wirelessfl.config import SettingsError, choose
+from wirelessfl.config import SettingsError, choose, processors
 from wirelessfl.folder import (
     CHECKPOINTS,
     MANIFEST,
@@ -56,7 +56,8 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
         Processors to use; the results do not depend on it. As many runs at the same time, and where there are fewer runs than
         processors, devices of a run that do not wait for each other on the others.
     watch : callable
-        Called with every record where runs are done one after another, and else with the last record of every run.
+        Called with every record where runs are done one after another, and else with the last record of every run; with the last
+        one, too, of runs that were over before.
     every : int
         Rounds from one checkpoint to the next.
     seeds : sequence of int, optional
@@ -98,6 +99,7 @@ def resume(folder: str | Path, *, workers: int = 1, watch: Watch = lambda record
     The tables are those of a run that nothing happened to, if the versions are the same; the manifest says when and with what
     it went on.
     """
+    processors(workers)
     folder = Path(folder)
     made, scenario = begun(folder)
     with held(folder, wait=False):
@@ -199,6 +201,7 @@ def _one(scenario: Scenario, policy: str, seed: int, measured: Calibration, fold
     path, over = folder / CHECKPOINTS / f"{policy}-{seed}.pt", folder / CHECKPOINTS / f"{policy}-{seed}-over.pt"
     if over.exists():
         found: list[Record] = checkpoint.load(over, {})
+        watch(found[-1])
         return found
     ready = prepared(scenario, policy, seed, measured)
     shared = {"air": ready.world.air, "trace": getattr(ready.world.air, "trace", None)}

@@ -17,7 +17,7 @@ import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from learning.data import FOLDER_SETTING
-from wirelessfl.config import SettingsError
+from wirelessfl.config import SettingsError, processors
 from wirelessfl.experiment import resume, run
 from wirelessfl.folder import MANIFEST, SUMMARY, ended, finished, held, versions
 from wirelessfl.sweep_file import Task
@@ -67,8 +67,7 @@ def sentence(error: BaseException) -> str:
 
 def local(workers: int) -> Place:
     """Processes of this machine, with one thread each; this process itself, if it is one."""
-    if workers < 1:
-        raise SettingsError(f"--workers must be at least 1, got {workers}")
+    processors(workers)
 
     def place(tasks: Sequence[Task], folder: Path) -> Iterator[tuple[Task, Outcome]]:
         if workers == 1:

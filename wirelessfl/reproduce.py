@@ -23,7 +23,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from learning.data import FOLDER_SETTING
 from learning.threads import at_a_time, divided
-from wirelessfl.config import SettingsError
+from wirelessfl.config import SettingsError, processors
 from wirelessfl.experiments import PAPERS, Figure
 from wirelessfl.experiments.figure import Cell, Knobs
 from wirelessfl.folder import commit, held, now, versions, whole, write_json
@@ -83,8 +83,7 @@ def reproduce(figure: Figure, folder: str | Path, size: str = "quick", *, turned
     SettingsError
         For a size, knobs or points that there are not, where another process makes this figure, or where one of ours was killed.
     """
-    if workers < 1:
-        raise SettingsError(f"--workers must be at least 1, got {workers}")
+    processors(workers)
     size, knobs = knobs_here(figure, size, turned)
     folder, cells = Path(folder), cells_of(figure, knobs)
     points = folder / POINTS / figure.name

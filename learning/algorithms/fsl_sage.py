@@ -170,9 +170,9 @@ class _Now:
         self._arrived: dict[int, Batch] = {}                 # what the server has not taken yet
 
     def step(self, batches: dict[int, Batch]) -> None:
-        """A mini-batch of each device: while some align, the server goes on with the next one; otherwise nobody waits for it."""
+        """A mini-batch of each device. At their first one some align, and the server goes on with the next device meanwhile;
+        otherwise nobody waits for it."""
         if any(k in self._due and not self._done[k] for k in batches):
-            self._take_all()
             deque(threads.each(self._fit_and_move, self._served(batches)), maxlen=0)
             return
         sent = self._crew.work(self._send_and_move, batches, beside=self._take_all)

@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from learning.threads import divided
 from wirelessfl.closing import closing_table
 from wirelessfl.commands.arguments import Commands, command, scenario, workers
-from wirelessfl.config import SettingsError, load
+from wirelessfl.config import load
 from wirelessfl.experiment import begun, check, resume, run
 from wirelessfl.folder import TIMING
 from wirelessfl.record import Record
@@ -34,27 +33,25 @@ def add(commands: Commands) -> None:
 def _run(options: argparse.Namespace) -> int:
     s = load(options.scenario, options.set)
     folder = options.out or Path("runs") / f"{s.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    return _watched(s, folder, options.workers, partial(run, s))
+    return _watched(s, s.seeds, folder, options.workers, partial(run, s))
 
 
 def _resume(options: argparse.Namespace) -> int:
-    return _watched(begun(options.folder)[1], options.folder, options.workers, resume)
+    made, s = begun(options.folder)
+    return _watched(s, len(made["seeds"]), options.folder, options.workers, resume)
 
 
-def _watched(s: Scenario, folder: Path, workers: int, start: Callable[..., pd.DataFrame]) -> int:
+def _watched(s: Scenario, seeds: int, folder: Path, workers: int, start: Callable[..., pd.DataFrame]) -> int:
     """Run or resume, with a bar of progress and a closing table."""
-    if workers < 1:
-        raise SettingsError(f"--workers must be at least 1, got {workers}")
-    found = check(s)
-    runs = len(s.decision.policies) * s.seeds
-    print(f"{s.name}: {len(s.decision.policies)} policies x {s.seeds} seeds, {workers} workers -> {folder}")
-    total, unit = (runs * s.training.rounds, "round") if divided(workers, runs)[0] == 1 else (runs, "run")
-    with tqdm(total=total, unit=unit, dynamic_ncols=True) as bar:
+    found, done = check(s), dict[tuple[str, int], int]()
+    print(f"{s.name}: {len(s.decision.policies)} policies x {seeds} seeds, {workers} workers -> {folder}")
+    with tqdm(total=len(s.decision.policies) * seeds * s.training.rounds, unit="round", dynamic_ncols=True) as bar:
         def watch(record: Record) -> None:
             if np.isfinite(record.accuracy):                       # else it was not tested
                 bar.set_postfix_str(f"{record.policy} seed {record.seed}: round {record.round + 1}, accuracy "
                                     f"{record.accuracy:.3f}, {record.elapsed:.1f} s simulated", refresh=False)
-            bar.update()
+            done[record.policy, record.seed] = record.round + 1
+            bar.update(sum(done.values()) - bar.n)
 
         summary = start(folder, workers=workers, watch=watch, found=found)
     print(closing_table(summary, pd.read_csv(folder / TIMING), s))
