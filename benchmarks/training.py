@@ -1,6 +1,7 @@
 """What does a round of training cost beside plain loops? ``python -m benchmarks.training`` prints a table and one JSON line.
 
-Rows, all on one thread, in the time that this process really had the processor; the sides take turns, and times are medians:
+Rows, on one thread and in the time that this process really had the processor, but for the last; the sides take turns, and times
+are medians:
 
 - *a round* of ours, against the plain loops of ``training_plain`` and ``training_guided``, which reach the same averaged models
   (``tests/benchmarks/test_plain_loops.py``); five local steps, batches of 32 digits or 64 noises of CIFAR-10's size;
