@@ -1,5 +1,6 @@
 """One look for all figures: the column width of IEEE, colour-blind safe, legible in grey print, with spreads over seeds."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,9 +76,11 @@ def save(figure: Figure, stem: Path, note: str = "") -> None:
     """Write STEM.png and STEM.pdf, the same bytes each time; with a small ``note`` in the corner below."""
     with matplotlib.rc_context(PRINT):
         if note:
-            low = 0.13 / figure.get_figheight()
+            lines = textwrap.wrap(note, int(24 * figure.get_figwidth()))           # letters of 1/24 inch or less
+            low = (0.04 + 0.09 * len(lines)) / figure.get_figheight()
             engine: Any = figure.get_layout_engine()
             engine.set(rect=(0, low, 1, 1 - low))
-            figure.text(0.995, 0.02 / figure.get_figheight(), note, ha="right", va="bottom", fontsize=5.5, color="#555555")
+            figure.text(0.995, 0.02 / figure.get_figheight(), "\n".join(lines), ha="right", va="bottom", fontsize=5.5,
+                        color="#555555")
         figure.savefig(stem.with_suffix(".png"), dpi=200, metadata={"Software": None})
         figure.savefig(stem.with_suffix(".pdf"), metadata={"CreationDate": None, "Producer": None, "Creator": None})
