@@ -25,7 +25,7 @@ templates_path = [str(Path(__file__).parent / "_templates")]
 # Every name of the project that is referred to must exist; names of other libraries are not looked up (that needs a network).
 OURS = r"(wirelessfl|optim|channels|learning)\."
 nitpicky = True
-nitpick_ignore_regex = [(r"py:.*", rf"(?!{OURS}).*"), (r"py:.*", r".*\.T")]
+nitpick_ignore_regex = [(r"py:.*", rf"(?!{OURS}).*"), (r"py:.*", r".*\.[TSR]")]
 
 autosummary_generate = True
 autodoc_default_options = {"members": True, "no-value": True}
