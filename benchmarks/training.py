@@ -196,8 +196,7 @@ def in_threads(name: str, asked: Asked) -> Iterator[Row]:
 
 
 JOBS = {**dict.fromkeys(CASES, compared), **dict.fromkeys(training_step.CASES, stepped), **dict.fromkeys(BFLOAT16, in_bfloat16),
-        **dict.fromkeys(MEMORY, remembered), **dict.fromkeys(FLAT, flat),
-        **dict.fromkeys(THREADS, in_threads)}
+        **dict.fromkeys(MEMORY, remembered), **dict.fromkeys(FLAT, flat), **dict.fromkeys(THREADS, in_threads)}
 
 
 def markdown(r: Row) -> str:

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 import wirelessfl
 from wirelessfl.commands import report, reproduce, run, scenario, solve, sweep
+from wirelessfl.config import processors
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status is 0, 1 where something is infeasible or failed, and 2 for a setting that cannot be."""
     options = _parser().parse_args(arguments)
     try:
+        if "workers" in options:
+            processors(options.workers)
         status: int = options.command(options)
         return status
     except ValueError as error:                      # a SettingsError, or a value that only the work could refuse

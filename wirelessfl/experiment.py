@@ -53,8 +53,8 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
     Parameters
     ----------
     workers : int
-        Processors to use; the results do not depend on it. As many runs at the same time, and where there are fewer runs than
-        processors, devices of a run that do not wait for each other on the others.
+        Processors to use; the results do not depend on it. As many runs at the same time; where there are half as many or fewer,
+        devices of a run that do not wait for each other, too.
     watch : callable
         Called with every record where runs are done one after another, and else with the last record of every run; with the last
         one, too, of runs that were over before.

@@ -172,7 +172,7 @@ class _Now:
     def step(self, batches: dict[int, Batch]) -> None:
         """A mini-batch of each device. At their first one some align, and the server goes on with the next device meanwhile;
         otherwise nobody waits for it."""
-        if any(k in self._due and not self._done[k] for k in batches):
+        if self._due & batches.keys():
             deque(threads.each(self._fit_and_move, self._served(batches)), maxlen=0)
             return
         sent = self._crew.work(self._send_and_move, batches, beside=self._take_all)
@@ -191,11 +191,13 @@ class _Now:
     def _served(self, batches: dict[int, Batch]) -> Iterator[tuple[Team, Forward, Fit | None]]:
         """One device after the other, when the server has taken its upload; with its alignment, if it is due."""
         for team in self._crew.teams(batches, alone=True):
-            (k,), first = team.devices, not self._done[team.devices[0]]
+            (k,) = team.devices
             ahead, sent = self._send(team)
             if k in sent:
                 self._take(k, *sent[k])
-            yield team, ahead, self._fit(k) if first and k in self._due else None
+            fit = self._fit(k) if k in self._due else None
+            self._due.discard(k)
+            yield team, ahead, fit
 
     def _fit_and_move(self, ready: tuple[Team, Forward, Fit | None]) -> None:
         team, ahead, fit = ready

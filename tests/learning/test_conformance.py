@@ -1,13 +1,13 @@
 """What every algorithm of the table keeps to, whatever it computes."""
 
 import io
-from itertools import product
 
 import numpy as np
 import pytest
 import torch
 from tiny_algorithms import (
     ALGORITHMS,
+    CASES,
     NETWORKS,
     Renumbered,
     Subject,
@@ -34,7 +34,6 @@ from learning.algorithms.fsl_sage import FSLSage
 from learning.algorithms.split_learning import SplitLearning
 
 TIGHT, SIZES = 1e-10, (6, 8, 3)
-CASES = [(name, net) for name, net in product(ALGORITHMS, NETWORKS) if net == "batch norm" or "compressed" not in name]
 IN_TURN = (SplitLearning, CSEFSL, FSLSage)       # serve devices in the order of their numbers; SplitFed-V2 in a random order
 
 

@@ -2,11 +2,10 @@
 
 import threading
 import time
-from itertools import product
 
 import pytest
 import torch
-from tiny_algorithms import ALGORITHMS, CLASSES, NETWORKS, OPTIMISERS, SHAPE, assert_same, run, shards
+from tiny_algorithms import ALGORITHMS, CASES, CLASSES, NETWORKS, OPTIMISERS, SHAPE, assert_same, run, shards
 from torch import nn
 from torch.nn.functional import interpolate
 
@@ -21,7 +20,6 @@ from learning.split import forward
 from learning.training import Training
 
 SIZES = (6, 8, 3, 9, 5)
-CASES = [(name, net) for name, net in product(ALGORITHMS, NETWORKS) if net == "batch norm" or "compressed" not in name]
 
 
 class Doze(nn.Module):
@@ -42,8 +40,8 @@ def dozing(kind):
     return build(make, SHAPE, CLASSES, seed=0).double()
 
 
-def trained(name, kind, data, most, optimiser="adam", rounds=3):
-    chosen = OPTIMISERS[optimiser]
+def trained(name, kind, data, most, rounds=3):
+    chosen = OPTIMISERS["adam"]
     with threads.at_a_time(most):
         return run(ALGORITHMS[name](dozing(kind), Training(4, 0, chosen, chosen)), data, rounds=rounds)
 

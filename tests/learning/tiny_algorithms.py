@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,7 @@ def three_normed_blocks(shape: Sequence[int], classes: int) -> nn.Sequential:
 
 
 NETWORKS = {"plain": three_blocks, "batch norm": three_normed_blocks}
+CASES = [(name, net) for name, net in product(ALGORITHMS, NETWORKS) if net == "batch norm" or "compressed" not in name]
 BUILT = {kind: build(make, SHAPE, CLASSES, seed=0).double() for kind, make in NETWORKS.items()}
 
 

@@ -26,5 +26,5 @@ def scenario(parser: argparse.ArgumentParser) -> None:
 
 
 def workers(parser: argparse._ActionsContainer) -> None:
-    """How many processes."""
+    """How many processors."""
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processors to use; no result depends on them")

@@ -7,7 +7,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from wirelessfl.commands.arguments import Commands, command, workers
-from wirelessfl.config import SettingsError, processors, typed
+from wirelessfl.config import SettingsError, typed
 from wirelessfl.experiments import FIGURES, PAPERS, Figure
 from wirelessfl.experiments.figure import SIZES, Cell, Knobs
 from wirelessfl.knobs import cells_of, chosen, knobs_here
@@ -39,7 +39,6 @@ def _reproduce(options: argparse.Namespace) -> int:
     figures = chosen(options.figures)
     if turned and len(figures) > 1:
         raise SettingsError("--set turns the knobs of one figure: name one")
-    processors(options.workers)
     try:
         for figure in figures:
             size, knobs = knobs_here(figure, options.size, turned)
