@@ -18,12 +18,15 @@ from channels.arrays import float_arrays
 
 LN2 = float(np.log(2.0))
 _LEAST, _MOST = 1e-300, 1 - 1e-15           # crowding beyond which a double cannot tell the root from its limit
+_LONGEST = 700.0                            # nats a second and hertz from which on the reach is called infinite
 
 
 def rate(bandwidth: ArrayLike, reach: ArrayLike) -> NDArray:
     """Rate (1) of a link [bit/s], 0 at b = 0; arrays broadcast, bandwidth and reach in [Hz]."""
     xp, b, s = float_arrays(bandwidth, reach)
-    return b * xp.log1p(xp.where(b > 0, s / xp.where(b > 0, b, 1.0), 0.0)) / LN2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: NDArray = xp.where(b > 0, b * xp.log1p(s / b), 0.0) / LN2
+    return found
 
 
 def snr_for(crowding: ArrayLike) -> NDArray:
@@ -83,7 +86,7 @@ def bandwidth_for(rate: ArrayLike, reach: ArrayLike) -> NDArray:
 def reach_for(rate: ArrayLike, bandwidth: ArrayLike) -> NDArray:
     """Least reach [Hz] that carries ``rate`` [bit/s] in ``bandwidth`` [Hz]: s = b (2^{r/b} - 1), ``inf`` past 2^1000."""
     xp, r, b = float_arrays(rate, bandwidth)
-    exponent = xp.where(b > 0, r * LN2 / xp.where(b > 0, b, 1.0), xp.where(r > 0, xp.inf, 0.0))
-    fits = exponent < 700.0
-    with np.errstate(over="ignore"):
-        return xp.where(fits, b * xp.expm1(xp.where(fits, exponent, 0.0)), xp.inf)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        exponent = r * LN2 / b
+        asked = b * xp.expm1(exponent)
+    return xp.where(r > 0, xp.where(exponent < _LONGEST, asked, xp.inf), 0.0)

@@ -28,7 +28,7 @@ def advice(problem: Deadline, found: Allocation, shares: NDArray | None = None, 
         return (f"{_devices(names[late])} too little time by a deadline of {float(problem.deadline):.4g} s, whatever the band; "
                 f"{_shortest(problem, shares)}")
     if status is Status.BAND:
-        need = least_band(problem, np.broadcast_to(problem.prune_max, problem.shape))[0].min(-1)
+        need = least_band(problem, np.broadcast_to(problem.prune_max, problem.shape)).min(-1)
         need = need.sum() if shares is None else (need / shares).max()
         return (f"a band of {float(problem.band) / 1e6:.4g} MHz is too narrow for a deadline of {float(problem.deadline):.4g} s: "
                 f"{need / 1e6:.4g} MHz are needed, or {_shortest(problem, shares)}")

@@ -21,7 +21,7 @@ _OPTIMAL, _LINK, _DEADLINE, _ENERGY, _BAND = (
 def answer(problem: Deadline, found: Search, bound: NDArray) -> Allocation:
     """The allocation of a finished search; infeasible rows hold zeros, an infinite objective and their reason."""
     xp, feasible = namespace(found.objective), found.objective < np.inf
-    ratio, band = (xp.where(feasible[..., None], v, 0.0) for v in (found.ratio, found.band))
+    ratio, band = (_held(feasible[..., None], v) for v in (found.ratio, found.band))
     rounding = xp.abs(bound - found.objective) <= 1e-12 * xp.abs(found.objective)
     bound = xp.where(rounding, xp.minimum(bound, found.objective), bound)
     asked = xp.sum(band, axis=-1)
@@ -39,13 +39,20 @@ def settle(chosen: Deadline, option: NDArray, ratio: NDArray, band: NDArray, fea
     load = uplink_load(chosen.costs, keep)
     with np.errstate(divide="ignore", invalid="ignore"):
         power = xp.where(load > 0, xp.minimum(reach_for(load / time, band[..., None]) / gain, peak), 0.0)
-    power = xp.where(ok, power, 0.0)
+    power = _held(ok, power)
     speed = rate(band[..., None], power * gain)
     took, spent = latency(chosen.costs, keep, speed), energy(chosen.costs, keep, power, speed)
     deadline = xp.broadcast_to(chosen.deadline, objective.shape)
-    power, took, spent = (xp.where(ok, v, 0.0)[..., 0] for v in (power, took, spent))
+    power, took, spent = (_held(ok, v)[..., 0] for v in (power, took, spent))
     return Allocation(option, ratio, band, power, took, spent, deadline, objective, bound, price,
                       status if status.ndim else status.item(), steps)
+
+
+def _held(ok: NDArray, values: NDArray) -> NDArray:
+    """The values with zeros where they are not ``ok``."""
+    xp = namespace(values)
+    found: NDArray = values if bool(xp.all(ok)) else xp.where(ok, values, 0.0)
+    return found
 
 
 def impossible(problem: Deadline) -> tuple[NDArray, NDArray, NDArray]:

@@ -20,6 +20,7 @@ With sigma = z/(1+z), psi = log(1+z) - sigma, m = log(1+z) / psi and q = D/U - Y
           \frac{dm}{d\log z} = \frac{\sigma (1 - m \sigma)}{\psi}.                             \tag{3}
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,15 +66,26 @@ class LeastBand(NamedTuple):
         return cls(problem.deadline[..., None, None] - costs.fixed_time, costs.kept_time, nats,
                    costs.kept_bits * LN2, problem.peak_power[..., None] * quality, spare, kept_spare)
 
+    def amounts(self, keep: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray | None]:
+        """At a keep ratio x: slack t [s], load [nat], and what can be received over the noise, by (1)'s amplifier and budget."""
+        time = self.time - keep * self.kept_time
+        spare = None if self.spare is None or self.kept_spare is None else self.spare - keep * self.kept_spare
+        return time, self.nats + keep * self.kept_nats, self.reach * time, spare
+
+    def band(self, ratio: NDArray) -> NDArray:
+        """The band alone [Hz], where some is enough; elsewhere anything."""
+        xp, (time, load, energy, spare) = namespace(ratio), self.amounts(1 - ratio)
+        energy = energy if spare is None else xp.minimum(energy, spare)
+        snr = snr_within(xp, xp.minimum(load / energy, CROWDED))
+        found: NDArray = energy / (snr * time)
+        return found
+
     def at(self, ratio: NDArray) -> Least:
         """Values where some band is enough; elsewhere anything."""
-        xp, keep = namespace(ratio), 1 - ratio
-        time, load = self.time - keep * self.kept_time, self.nats + keep * self.kept_nats
-        energy = self.reach * time                                                                # Y of (1)
+        xp, (time, load, energy, spare) = namespace(ratio), self.amounts(1 - ratio)
         d, f = self.kept_nats / load, self.kept_time / time
         e = f                                                                                     # -Y'/Y
-        if self.spare is not None and self.kept_spare is not None:
-            spare = self.spare - keep * self.kept_spare
+        if spare is not None:
             e = xp.where(spare < energy, self.kept_spare / spare, f)
             energy = xp.minimum(energy, spare)
         crowding = xp.minimum(load / energy, CROWDED)
@@ -110,23 +122,29 @@ class LeastBand(NamedTuple):
         return (1 - xp.where(falls != 0, room / xp.where(falls != 0, falls, 1.0), xp.inf),)
 
 
-def least_band(problem: Deadline, ratio: NDArray) -> tuple[NDArray, NDArray]:
-    """Least band b_min [Hz] at each pruning ratio, and the *relief* -d b_min / d ratio [Hz], both (..., K, O).
+def least_band(problem: Deadline, ratio: NDArray) -> NDArray:
+    """Least band b_min [Hz] at each pruning ratio, (..., K, O); ``inf`` where no band is enough."""
+    return _within(problem, ratio, lambda least, ratio: (least.band(ratio),))[0]
 
-    ``inf`` where no band is enough.
-    """
+
+def band_and_relief(problem: Deadline, ratio: NDArray) -> tuple[NDArray, NDArray]:
+    """The least band, and the *relief* -d b_min / d ratio [Hz], both (..., K, O); ``inf`` where no band is enough."""
+    band, relief = _within(problem, ratio, lambda least, ratio: least.at(ratio)[:2])
+    return band, relief
+
+
+def _within(problem: Deadline, ratio: NDArray, ask: Callable[[LeastBand, NDArray], tuple[NDArray, ...]]) -> list[NDArray]:
+    """What is asked for, 0 where there is nothing to send and ``inf`` where no band is enough."""
     xp, least = namespace(problem.gain, ratio), LeastBand.of(problem)
-    ratio = xp.clip(ratio, 0.0, 1.0)
-    keep = 1 - ratio
-    time, load = least.time - keep * least.kept_time, least.nats + keep * least.kept_nats
-    silent = load <= TINY
-    enough = (time > 0) & (silent | (load < CROWDED * least.reach * time))
-    if least.spare is not None and least.kept_spare is not None:
-        spare = least.spare - keep * least.kept_spare
-        enough = enough & ((load < CROWDED * spare) | (silent & (spare >= 0)))
+    ratio = xp.minimum(xp.maximum(ratio, 0.0), 1.0)
     with np.errstate(all="ignore"):
-        found = least.at(ratio)
-    return tuple(xp.where(enough, xp.where(silent, 0.0, v), xp.inf) for v in found[:2])
+        time, load, energy, spare = least.amounts(1 - ratio)
+        found = ask(least, ratio)
+    silent = load <= TINY
+    enough = (time > 0) & (silent | (load < CROWDED * energy))
+    if spare is not None:
+        enough = enough & ((load < CROWDED * spare) | (silent & (spare >= 0)))
+    return [xp.where(enough, xp.where(silent, 0.0, v), xp.inf) for v in found]
 
 
 class Ratios(NamedTuple):

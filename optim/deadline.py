@@ -61,7 +61,7 @@ def residual(problem: Deadline, found: Allocation) -> Residual:
     excess = [xp.sum(found.bandwidth) / problem.band - 1, found.latency / problem.deadline - 1,
               found.power / problem.peak_power - 1, found.energy / problem.energy_budget - 1,
               (ratio - fixed.prune_max), (fixed.prune_min - ratio)]
-    asked = xp.minimum(least_band(fixed, ratio)[0], found.bandwidth[..., None])
+    asked = xp.minimum(least_band(fixed, ratio), found.bandwidth[..., None])
     paid = fixed.noise + fixed.pruning.value(ratio) + price * asked
     objective = float(xp.sum(xp.broadcast_to(fixed.noise + fixed.pruning.value(ratio), paid.shape)))
     best = float(search(problem, price).dual)

@@ -30,7 +30,7 @@ def deadline_range(problem: Deadline) -> tuple[NDArray, NDArray]:
     allowed = xp.stack([xp.ones_like(gentle), gentle], axis=0)
 
     def fits(deadline: NDArray) -> NDArray:
-        least = xp.where(allowed, least_band(changed(problem, deadline=deadline), ratio)[0], xp.inf)
+        least = xp.where(allowed, least_band(changed(problem, deadline=deadline), ratio), xp.inf)
         found: NDArray = xp.sum(xp.min(least, axis=-1), axis=-1) <= problem.band
         return found
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from channels.arrays import namespace
 from channels.rates import LN2
-from optim.band import Ratios, least_band, ratio_range
+from optim.band import Ratios, band_and_relief, ratio_range
 from optim.costs import pick, slack, uplink_load
 from optim.problem import Deadline
 from optim.roots import falling_root
@@ -78,7 +78,7 @@ class Devices:
         lowest = (depth <= SHALLOWEST) & ~self.pole
         ratio = xp.where(lowest, self.low, self.low + self.width * xp.exp(depth))
         keep, rent = 1 - ratio, rent[..., None, None]
-        least, relief = least_band(self.problem, ratio)
+        least, relief = band_and_relief(self.problem, ratio)
         time = slack(costs, keep, self.problem.deadline[..., None, None])
         nats = uplink_load(costs, keep) * LN2
         most = xp.where(nats > 0, nats / (time * least), 0.0)

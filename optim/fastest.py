@@ -27,7 +27,7 @@ def least_deadline(problem: Deadline, shares: Any = None) -> NDArray:
     most = xp.broadcast_to(problem.prune_max, problem.shape)
 
     def crowding(log_deadline: NDArray) -> NDArray:
-        least = xp.min(least_band(replace(problem, deadline=xp.exp(log_deadline)), most)[0], axis=-1)
+        least = xp.min(least_band(replace(problem, deadline=xp.exp(log_deadline)), most), axis=-1)
         with np.errstate(divide="ignore", invalid="ignore"):
             need = (xp.sum(least, axis=-1) / problem.band if shares is None
                     else xp.max(least / (shares * problem.band[..., None]), axis=-1))

@@ -178,7 +178,7 @@ def _answer(d: Deadline, limit: NDArray, weights: NDArray, top: Summit, option: 
     xp, fixed = namespace(limit), d.of(option)
     ratio, band = (blend(top, lambda outer: blend(outer.answer, lambda end: getattr(end.answer, name)))  # noqa: B023
                    for name in ("ratio", "band"))
-    least, _ = least_band(fixed, ratio[..., None])
+    least = least_band(fixed, ratio[..., None])
     loss = xp.sum((fixed.noise + fixed.pruning.value(ratio[..., None]))[..., 0], axis=-1)
     fits = (xp.sum(band, axis=-1) <= d.band * (1 + 1e-9)) & (loss <= limit * (1 + 1e-9) + 1e-15)
     feasible = possible & fits & xp.all(band >= least[..., 0] * (1 - 1e-9), axis=-1)

@@ -19,7 +19,7 @@ TIE = 1e-14          # relative difference of costs that are equal
 LADDER = ((1e-2, 1e-2), (1e-5, 1e-5), (EXACT, 0.0))     # tolerances of F, and from which excess of the demand on they do
 BLUR = 2.0           # an answer with so small an error of F is exact at a log(price) so near, and its option with it
 NEARLY = 1e-3        # excess of the demand down to which rough answers do
-FARTHEST = 6.0       # step of log(price) that a glide may take
+FARTHEST, LEAST = 6.0, 0.02     # step of log(price) that a glide may take, and of the price by the tangent in it
 GLIDES, CLOSE, FEW = 8, 3e-4, 1 / 64     # steps of a glide; it ends when but few depths move by so much: squared, it is rounding
 
 
@@ -179,20 +179,16 @@ class Market:
         return xp.exp(level)
 
     def _tangents(self, level: NDArray, share: float) -> NDArray:
-        """The log(price) (R,) at which the tangents of the demand, at the last depths, meet a ``share`` of the band."""
+        """The log(price) (R,) at which the demand, at the last depths, meets a ``share`` of the band.
+
+        By its tangent in the price, for devices that prune little; where that would be no price, of logarithms.
+        """
         xp, parts = self.xp, [block.tangent(level) for block in self.blocks]
         demand, give, pull = (sum(part[which] for part in parts) for which in range(3))
-        move = xp.log(demand / (share * self.band)) * demand / give
-        met = -pull / give - xp.minimum(xp.maximum(move, -FARTHEST), FARTHEST)
+        times = 1 - (demand - share * self.band) / give
+        move = xp.where(times > LEAST, xp.log(times), -xp.log(demand / (share * self.band)) * demand / give)
+        met = xp.minimum(xp.maximum(move, -FARTHEST), FARTHEST) - pull / give
         return xp.where(xp.isfinite(met), met, level)
-
-    def ample(self) -> bool:
-        """Whether, by the tangents to their first depths, there is a row whose devices may not need the whole band."""
-        xp, need = self.xp, 0.0 * self.band
-        for block in self.blocks:
-            first = block.curves.first()
-            need = need + xp.sum(xp.min(xp.reshape(first.band + first.slide, block.shape), axis=0), axis=-1)
-        return bool(xp.any(need <= self.band))
 
     def free(self) -> Point:
         """The market where the band costs nothing."""

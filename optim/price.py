@@ -1,24 +1,18 @@
-"""The price of the band: one search over it makes the devices' answers fit (``optim.market``).
-
-Newton's steps find the root of a smooth demand; where a device changes its option the tangents of the dual value do, for the
-two meet exactly at its kink. A bracket guards both.
-"""
+"""The price of the band: one search over it (``optim.bracket``) makes the devices' answers fit (``optim.market``)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from operator import itemgetter
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from channels.arrays import float_arrays, namespace
-from optim.market import Market, Point, where
+from optim.ample import Ample
+from optim.bracket import Bracket
+from optim.market import Market
 from optim.problem import Deadline
 
-STRETCH = 1.0             # by which log(price) grows first where Newton's step is of no use; doubled each time
-FARTHEST = 12.0           # largest step of log(price)
-CLOSE, BEYOND = 8.0, 3.0   # a bracket longer than so many Newton's steps is closed from so many steps beyond
 MOST_STEPS = 300
 BATCH = 1 << 15                # entries (row, device, option) that are searched together
 LATE = 3                       # steps after which a row without both ends is asked whether it has them
@@ -41,6 +35,18 @@ class Search:
     closed: NDArray           # whether the search came to its end
     steps: int
 
+    def each(self, change: Callable[[NDArray], NDArray]) -> "Search":
+        """The same with every array changed."""
+        columns = {name: change(value) for name, value in vars(self).items() if name != "steps"}
+        return Search(**columns, steps=self.steps)
+
+    def with_rows(self, index: NDArray, found: "Search") -> "Search":
+        """The same with what was ``found`` of some rows."""
+        columns = {name: namespace(value).asarray(value, copy=True) for name, value in vars(self).items() if name != "steps"}
+        for name, values in columns.items():
+            values[index] = getattr(found, name)
+        return Search(**columns, steps=max(self.steps, found.steps))
+
     def better(self, rival: "Search", option: NDArray) -> "Search":
         """Row by row the one that loses less progress; ``rival`` had its options fixed to ``option``."""
         xp, wins = namespace(self.price), rival.objective < self.objective
@@ -52,13 +58,36 @@ class Search:
 
 
 def search(problem: Deadline, start: ArrayLike | None = None, rtol: float = 1e-12) -> Search:
-    """Raise the dual value to its top over the price, from ``start`` where there is one."""
+    """Raise the dual value to its top over the price, from ``start`` where there is one.
+
+    Whether the band is ample is asked first, unless that takes long and a price is known.
+    """
     *rows, devices, options = problem.shape
-    price, count, size = _first_price(problem, start), int(np.prod(rows)), max(BATCH // (devices * options), 1)
+    count, size = int(np.prod(rows)), max(BATCH // (devices * options), 1)
+
+    def blocks(many: int) -> list[slice]:
+        return [slice(first, first + size) for first in range(0, many, size)]
+
     with np.errstate(all="ignore"):
-        found = [_search(problem.rows(slice(first, first + size)) if rows else problem, price[first:first + size], rtol)
-                 for first in range(0, count, size)]
-    return _joined(found, lambda v: namespace(v).reshape(v, (*rows, *v.shape[1:])))
+        price = _first_price(problem, start)
+        xp, rest = namespace(price), namespace(price).arange(count)
+        if devices <= MANY or bool(xp.any(price <= 0)):
+            found = _joined([_free(problem.rows(here) if rows else problem) for here in blocks(count)])
+            rest = xp.nonzero(~found.closed)[0]
+        if rest.shape[0] == count:
+            found = _joined([_search(problem.rows(here) if rows else problem, price[here], rtol) for here in blocks(count)])
+        elif rest.shape[0]:
+            searched = [_search(problem.rows(rest[here]), price[rest[here]], rtol) for here in blocks(rest.shape[0])]
+            found = found.with_rows(rest, _joined(searched))
+    return found.each(lambda v: xp.reshape(v, (*rows, *v.shape[1:])))
+
+
+def _free(problem: Deadline) -> Search:
+    """What R rows, (R, K, O) or (K, O), are where the band costs nothing; not closed where there is not enough of it."""
+    free = Ample.of(problem)
+    xp, one = namespace(free.loss), free.loss.ndim == 0
+    fits, loss, option, ratio, band = (v[None] if one else v for v in (free.fits, free.loss, free.option, free.ratio, free.band))
+    return Search(xp.zeros_like(loss), loss, option, option, band, ratio, band, loss, fits, 1)
 
 
 def _first_price(problem: Deadline, start: ArrayLike | None) -> NDArray:
@@ -72,103 +101,13 @@ def _first_price(problem: Deadline, start: ArrayLike | None) -> NDArray:
     return xp.reshape(xp.broadcast_to(price, tuple(rows)), (-1,))
 
 
-class Bracket(NamedTuple):
-    """Prices on both sides of the root, row by row (R,), and what the last steps did."""
-
-    low: NDArray              # log(price) where the band does not suffice, -inf before one is known
-    high: NDArray             # log(price) where it does, inf before one is known; -inf where it does for nothing
-    below: Point
-    above: Point
-    point: Point              # the last one
-    width: NDArray            # of the bracket three steps ago
-    stretch: NDArray          # next step where nothing better is known
-
-    @classmethod
-    def at(cls, point: Point) -> "Bracket":
-        """What one price tells."""
-        none = namespace(point.price).zeros_like(point.price)
-        bracket = cls(none - np.inf, none + np.inf, point, point, point, none + np.inf, none + STRETCH)
-        return bracket.narrowed(point)
-
-    @property
-    def both(self) -> NDArray:
-        """Rows in which both ends are known."""
-        return (self.low > -np.inf) & (self.high < np.inf)
-
-    def rows(self, index: NDArray) -> "Bracket":
-        parts: list[Any] = [Point(*(v[index] for v in part)) if isinstance(part, Point) else part[index] for part in self]
-        return Bracket(*parts)
-
-    def reordered(self, order: NDArray) -> "Bracket":
-        """With the devices in another order."""
-        return self._replace(**{end: getattr(self, end).reordered(order) for end in ("below", "above", "point")})
-
-    def narrowed(self, point: Point) -> "Bracket":
-        """With one more price looked at."""
-        xp, short = namespace(point.price), point.excess > 0
-        y = xp.log(point.price)
-        return self._replace(
-            low=xp.where(short, y - point.blur, self.low), high=xp.where(short, self.high, y + point.blur),
-            below=where(short, point, self.below), above=where(short, self.above, point), point=point)
-
-    def ended(self, market: Market) -> tuple["Bracket", NDArray]:
-        """With the market at a price of zero for rows that have not found a lower end, and whether an upper end exists."""
-        xp, free = namespace(self.low), market.free()
-        fits = free.excess <= 0
-        return self._replace(
-            high=xp.where(fits, -xp.inf, self.high), above=where(fits, free, self.above),
-            below=where(self.low == -xp.inf, free, self.below)), market.possible()
-
-    def done(self, rtol: float) -> tuple[NDArray, NDArray, NDArray]:
-        """Rows that are closed; rows in which a device changes its option; where the tangents of the dual meet."""
-        xp, below, above = namespace(self.low), self.below, self.above
-        fits = (self.high < xp.inf) & (above.excess >= -rtol) | (self.high - self.low <= 1e-14)
-        kinked = self.both & xp.any(below.option != above.option, axis=-1)
-        if not bool(xp.any(kinked)):
-            return fits, kinked, self.low
-        meet = ((above.dual - below.dual + below.slope * below.price - above.slope * above.price)
-                / (below.slope - above.slope))
-        roof = below.dual + below.slope * (meet - below.price)                        # above any dual value
-        close = xp.isfinite(roof) & (roof - xp.maximum(below.dual, above.dual) <= rtol * xp.maximum(xp.abs(roof), 1e-9))
-        return fits | close & kinked, kinked, meet
-
-    def trial(self, rtol: float, kinked: NDArray, meet: NDArray, step: int) -> tuple["Bracket", NDArray]:
-        """The next price, guarded: Newton's from the nearer end; in turn with it, where a device changes its option, a step
-        beyond the root that brings the farther end near, or where the tangents of the dual meet."""
-        xp, both = namespace(self.low), self.both
-        nearer = (self.low == -xp.inf) | (both & (xp.abs(self.above.excess) <= xp.abs(self.below.excess)))
-        near = where(nearer, self.above, self.below)
-        y, length = xp.log(near.price), self.high - self.low
-        move = xp.clip(-(near.excess + 0.5 * rtol) / near.fall, -FARTHEST, FARTHEST)
-        trial, any_kinked = y + move, bool(xp.any(kinked))
-        if any_kinked and step % 3 == 0:
-            trial = xp.where(kinked, xp.where(CLOSE * xp.abs(move) < length, y + BEYOND * move, xp.log(meet)), trial)
-        if any_kinked and step % 3 == 1:
-            secant = self.high - self.above.excess * length / (self.above.excess - self.below.excess)
-            trial = xp.where(kinked, secant, trial)
-        slow, gone = xp.zeros_like(both), self._replace(stretch=xp.minimum(2 * self.stretch, xp.zeros_like(y) + FARTHEST))
-        if step % 3 == 2:
-            slow = both & (length > 0.5 * self.width)
-            gone = gone._replace(width=length)
-        good = (trial > self.low) & (trial < self.high) & ~slow
-        away = xp.where(both, 0.5 * (self.low + self.high), y + xp.where(nearer, -self.stretch, self.stretch))
-        return gone, xp.exp(xp.where(good, trial, away))
-
-
 def _search(problem: Deadline, price: NDArray, rtol: float) -> Search:
-    """Search one block of R rows, (R, K, O) or (K, O); rows that are done drop out once they are half of those that are left."""
+    """Search R rows, (R, K, O) or (K, O), for a price; those that are done drop out once they are half of those that are left."""
     xp, whole = namespace(price), price.shape[0] == 1 and problem.shape[-2] > MANY and problem.shape[-1] > 1
-    market = Market.of(problem, rough=whole)
-    known, fits = price > 0, price < 0
-    if not whole and market.ample():
-        free = market.free()
-        fits = free.excess <= 0
-    if bool(xp.all(fits)):
-        bracket = Bracket.at(free)
-    else:
-        glided = price if whole else market.glide(price, 1 - 0.5 * rtol)
-        price = xp.where(fits, 0.0, xp.where((glided > 0) & (glided < xp.inf), glided, 1 / market.band))
-        bracket = Bracket.at(market.at(price, known | (not whole)))
+    market, known = Market.of(problem, rough=whole), price > 0
+    price = price if whole else market.glide(price, 1 - 0.5 * rtol)
+    price = xp.where((price > 0) & (price < xp.inf), price, 1 / market.band)
+    bracket = Bracket.at(market.at(price, known | (not whole)))
     feasible = price == price
     left, out, order = xp.arange(price.shape[0]), [], None
     for step in range(MOST_STEPS):
@@ -183,7 +122,7 @@ def _search(problem: Deadline, price: NDArray, rtol: float) -> Search:
                 out.append((left, found))
                 break
             here, rest = xp.nonzero(done)[0], xp.nonzero(~done)[0]
-            out.append((left[here], _joined([found], itemgetter(here))))
+            out.append((left[here], found.each(itemgetter(here))))
             market, bracket, left, feasible = market.rows(rest), bracket.rows(rest), left[rest], feasible[rest]
             done, kinked, meet = done[rest], kinked[rest], meet[rest]
         bracket, price = bracket.trial(rtol, kinked, meet, step)
@@ -196,8 +135,8 @@ def _search(problem: Deadline, price: NDArray, rtol: float) -> Search:
         out.append((left, _result(bracket, feasible, done, MOST_STEPS)))
     if len(out) == 1:
         return out[0][1]
-    rank = xp.argsort(xp.concat([each[0] for each in out]))
-    return _joined([found for _, found in out], itemgetter(rank))
+    rank = xp.argsort(xp.concat([rows for rows, _ in out]))
+    return _joined([found for _, found in out]).each(itemgetter(rank))
 
 
 def _result(bracket: Bracket, feasible: NDArray, closed: NDArray, steps: int) -> Search:
@@ -210,8 +149,10 @@ def _result(bracket: Bracket, feasible: NDArray, closed: NDArray, steps: int) ->
         steps=steps)
 
 
-def _joined(found: list[Search], change: Callable[[NDArray], NDArray]) -> Search:
-    """The rows of several searches after one another, changed."""
+def _joined(found: list[Search]) -> Search:
+    """The rows of several searches after one another."""
+    if len(found) == 1:
+        return found[0]
     xp, names = namespace(found[0].price), [name for name in vars(found[0]) if name != "steps"]
-    columns = {name: change(xp.concat([getattr(each, name) for each in found], axis=0)) for name in names}
+    columns = {name: xp.concat([getattr(each, name) for each in found], axis=0) for name in names}
     return Search(**columns, steps=max(each.steps for each in found))

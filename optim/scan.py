@@ -17,8 +17,7 @@ from array_api_compat import device
 from numpy.typing import ArrayLike, NDArray
 
 from channels.arrays import float_arrays, namespace
-from channels.rates import snr_within
-from optim.band import CROWDED, LeastBand, ratio_range
+from optim.band import LeastBand, ratio_range
 from optim.problem import Deadline
 from optim.summit import choose
 
@@ -66,7 +65,7 @@ class Table(NamedTuple):
         shares = xp.reshape(shares, (-1,) + (1,) * ratios.low.ndim)
         ratio = ratios.low + (ratios.high - ratios.low) * xp.where(ratios.pole, xp.maximum(shares, POLE + 0 * shares), shares)
         able = ratios.possible
-        need = xp.where(able, _band(least, ratio), 0.0)
+        need = xp.where(able, least.band(ratio), 0.0)
         loss = xp.where(able, problem.noise + problem.pruning.value(ratio), xp.inf)
 
         def rows(v: NDArray) -> NDArray:
@@ -136,17 +135,6 @@ def _climb(table: Table, price: NDArray, settled: NDArray) -> tuple[Probe, Probe
         low, high = choose(short, point, low), choose(over, point, high)
         below, above, value = below | short, above | over, xp.where(done, value, xp.maximum(value, point.value))
     return low, high, value
-
-
-def _band(least: LeastBand, ratio: NDArray) -> NDArray:
-    """(2) of ``optim.band`` without its derivatives, where some band is enough [Hz]."""
-    xp, keep = namespace(ratio), 1 - ratio
-    time = least.time - keep * least.kept_time
-    energy = least.reach * time
-    if least.spare is not None and least.kept_spare is not None:
-        energy = xp.minimum(energy, least.spare - keep * least.kept_spare)
-    found: NDArray = energy / (snr_within(xp, xp.minimum((least.nats + keep * least.kept_nats) / energy, CROWDED)) * time)
-    return found
 
 
 def picks(values: NDArray, options: NDArray) -> NDArray:

@@ -39,7 +39,7 @@ def solve_shares(problem: Deadline, shares: ArrayLike) -> Allocation:
 
     def crowding(ratio: NDArray) -> NDArray:
         with np.errstate(divide="ignore"):
-            return xp.log(least_band(problem, ratio)[0] / mine)
+            return xp.log(least_band(problem, ratio) / mine)
 
     ends = crowding(low), crowding(high)
     ratio = xp.where(ends[0] <= 0, low, falling_root(crowding, low, high, *ends))

@@ -134,7 +134,7 @@ class Decider:
         may have, and, where no band is enough, more than any of those: how far it is from the deadline and its budget."""
         p = self._bounded(whole)
         keep = 1 - p.prune_max
-        share = np.broadcast_to(least_band(p, np.broadcast_to(p.prune_max, p.shape))[0], p.shape).min(-1) / p.band
+        share = np.broadcast_to(least_band(p, np.broadcast_to(p.prune_max, p.shape)), p.shape).min(-1) / p.band
         air = over(*np.broadcast_arrays(uplink_load(p.costs, keep), (p.gain * p.peak_power / LN2)[..., None]))
         late = ((p.costs.fixed_time + keep * p.costs.kept_time + air) / p.deadline).min(-1)
         hungry = ((p.costs.fixed_energy + keep * p.costs.kept_energy) / p.energy_budget[..., None]).min(-1)

@@ -6,7 +6,7 @@ from instances import instance
 from numpy.testing import assert_allclose
 
 from channels.rates import rate, reach_for
-from optim.band import LeastBand, least_band, ratio_range
+from optim.band import LeastBand, band_and_relief, least_band, ratio_range
 from optim.costs import energy, latency, slack, uplink_load
 
 
@@ -24,7 +24,7 @@ def allowed_ratios(problem, shares):
 def test_the_least_band_meets_deadline_power_and_budget_and_one_of_them_exactly(rng):
     problem = budgeted(rng)
     ratio, possible = allowed_ratios(problem, 0.5)
-    band = least_band(problem, ratio)[0]
+    band = least_band(problem, ratio)
     needed = uplink_load(problem.costs, 1 - ratio) / slack(problem.costs, 1 - ratio, problem.deadline)
     power = reach_for(needed, band) / problem.gain[:, None]
     spent = energy(problem.costs, 1 - ratio, power, needed)
@@ -37,8 +37,8 @@ def test_the_least_band_meets_deadline_power_and_budget_and_one_of_them_exactly(
 def test_some_devices_are_bound_by_power_and_others_by_their_budget(rng):
     problem = budgeted(rng)
     ratio, possible = allowed_ratios(problem, 0.5)
-    free = least_band(replace(problem, energy_budget=np.array(np.inf)), ratio)[0]
-    by_energy = (least_band(problem, ratio)[0] > free * (1 + 1e-9))[possible]
+    free = least_band(replace(problem, energy_budget=np.array(np.inf)), ratio)
+    by_energy = (least_band(problem, ratio) > free * (1 + 1e-9))[possible]
     assert 0 < by_energy.sum() < possible.sum()
 
 
@@ -46,10 +46,10 @@ def test_the_least_band_is_convex_and_falls_with_pruning(rng):
     problem = budgeted(rng, 400)
     a, b = rng.uniform(0.001, 1, (2, 400, 1))
     (ra, possible), (rb, _) = allowed_ratios(problem, a), allowed_ratios(problem, b)
-    ends, middle = (least_band(problem, r)[0] for r in (ra, rb)), least_band(problem, (ra + rb) / 2)[0]
+    ends, middle = (least_band(problem, r) for r in (ra, rb)), least_band(problem, (ra + rb) / 2)
     mean = sum(ends) / 2
     assert np.all(middle[possible] <= mean[possible] * (1 + 1e-9))
-    more, less = least_band(problem, np.maximum(ra, rb))[0], least_band(problem, np.minimum(ra, rb))[0]
+    more, less = least_band(problem, np.maximum(ra, rb)), least_band(problem, np.minimum(ra, rb))
     assert np.all((more <= less * (1 + 1e-12))[possible])
 
 
@@ -57,14 +57,14 @@ def test_relief_is_the_slope_of_the_least_band(rng):
     problem = budgeted(rng)
     ratio, possible = allowed_ratios(problem, rng.uniform(0.2, 0.8, (40, 1)))
     step = 1e-6
-    slope = -(least_band(problem, ratio + step)[0] - least_band(problem, ratio - step)[0]) / (2 * step)
-    assert_allclose(least_band(problem, ratio)[1][possible], slope[possible], rtol=1e-5)
+    slope = -(least_band(problem, ratio + step) - least_band(problem, ratio - step)) / (2 * step)
+    assert_allclose(band_and_relief(problem, ratio)[1][possible], slope[possible], rtol=1e-5)
 
 
 def test_growth_is_the_relative_slope_of_the_relief(rng):
     problem = budgeted(rng)
     ratio, possible = allowed_ratios(problem, rng.uniform(0.2, 0.8, (40, 1)))
-    reliefs = [np.log(least_band(problem, ratio + step)[1]) for step in (1e-6, -1e-6)]
+    reliefs = [np.log(band_and_relief(problem, ratio + step)[1]) for step in (1e-6, -1e-6)]
     growth = LeastBand.of(problem).at(ratio).growth
     assert_allclose(growth[possible], -((reliefs[0] - reliefs[1]) / 2e-6)[possible], rtol=1e-5)
 
@@ -75,5 +75,5 @@ def test_below_the_lowest_ratio_no_band_is_enough(rng, offset):
     low, high, pole = ratio_range(problem)
     poles = (pole & (low < high))[:, 0]
     assert poles.any()
-    finite = np.isfinite(least_band(problem, low + offset)[0])[poles]
+    finite = np.isfinite(least_band(problem, low + offset))[poles]
     assert finite.all() if offset > 0 else not finite.any()

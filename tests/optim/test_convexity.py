@@ -116,7 +116,7 @@ def test_the_least_band_is_convex_and_grows_with_what_is_kept(kept_time, kept_bi
     low, high, _ = ratio_range(problem)
     assume(low < high)
     ratios = np.sort(high - np.array(at) * (high - low)[0, 0], axis=None)
-    bands = [least_band(problem, np.array([[r]]))[0].item() for r in (*ratios, ratios.mean())]
+    bands = [least_band(problem, np.array([[r]])).item() for r in (*ratios, ratios.mean())]
     assume(np.isfinite(bands).all())
     assert bands[2] <= (bands[0] + bands[1]) / 2 * (1 + 1e-9)
     assert bands[1] <= bands[0] * (1 + 1e-12)                                            # more pruning, less band
@@ -126,7 +126,7 @@ def test_the_least_band_is_convex_and_grows_with_what_is_kept(kept_time, kept_bi
 def test_without_budget_the_least_band_is_that_of_full_power(gain):
     problem = device(0.2, 5e5, 1e5, 0.0, np.inf, gain)
     needed = (1e5 + 0.5 * 5e5) / (1.0 - 0.05 - 0.5 * 0.2)
-    assert_allclose(least_band(problem, np.array([[0.5]]))[0], bandwidth_for(needed, 0.1 * gain), rtol=1e-9)
+    assert_allclose(least_band(problem, np.array([[0.5]])), bandwidth_for(needed, 0.1 * gain), rtol=1e-9)
 
 
 @pytest.mark.parametrize("devices", [2, 5, 20, 61])

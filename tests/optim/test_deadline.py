@@ -126,7 +126,7 @@ def test_a_whole_number_of_equal_devices_that_just_fits_need_not_fit():
     table = RoundCosts(none, none, none + np.array([2e6, 1e6]), none, none, none)
     same = Deadline(table, gain=np.full(20, 1e9), peak_power=0.1, band=1.0, deadline=1.0, pruning=PowerLaw(1.0),
                     noise=np.tile([0.0, 0.05], (20, 1)), prune_max=0.0)
-    needs = least_band(same, np.zeros(same.shape))[0][0]
+    needs = least_band(same, np.zeros(same.shape))[0]
     tight = replace(same, band=2 * needs[0] + 18 * needs[1])
     assert solve_kkt(tight, branches=0).objective <= 0.95 * (1 + 1e-9)
 

@@ -79,7 +79,7 @@ def certified(problem):
 
 def excess(problem, found, rival):
     """The left side of (1) for a ``rival`` over the objective ``found``, less one: never negative."""
-    needed = np.sum(least_band(problem, rival.ratio[:, None])[0])
+    needed = np.sum(least_band(problem, rival.ratio[:, None]))
     return float((rival.objective + found.price * (needed - problem.band)) / found.objective) - 1
 
 
@@ -327,4 +327,4 @@ def test_of_options_that_lose_nothing_the_one_that_needs_least_band_is_taken(cas
     found = solve_kkt(problem)
     assert found.objective == 0
     assert found.price == 0
-    assert np.array_equal(found.option, np.argmin(least_band(problem, np.zeros(problem.shape))[0], axis=-1))
+    assert np.array_equal(found.option, np.argmin(least_band(problem, np.zeros(problem.shape)), axis=-1))
