@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import pandas as pd
@@ -28,7 +29,8 @@ def report(folder: Path, studies: Sequence[str], algorithms: Sequence[str]) -> d
         lines += [f"\n## {study}\n", *table(cells, algorithms)]
         picture(cells, algorithms, study, folder / f"{study}.png")
         last = final(cells)
-        best |= {f"{study}/{part}": round(float(last.loc[part, "accuracy"]["mean"].max()), 4) for part in last.index.levels[0]}
+        tops = {part: float(last.loc[part, "accuracy"]["mean"].max()) for part in last.index.unique(level=0)}
+        best |= {f"{study}/{part}": round(top, 4) for part, top in tops.items()}
     (folder / "tables.md").write_text("\n".join(lines).lstrip() + "\n", encoding="utf-8")
     return best
 
@@ -48,7 +50,7 @@ def table(cells: pd.DataFrame, algorithms: Sequence[str]) -> list[str]:
              f"in the IID runs; and both ways until the mean accuracy is {NEAR:.0%} of the best one's end, IID/Dirichlet.\n",
              f"| {' | '.join(HEADER)} |", "|---|---|---|---|---|---|---|---|"]
     for name in algorithms:
-        rows = {part: last.loc[(part, name)] for part in NAMES if (part, name) in last.index}
+        rows: dict[str, Any] = {part: last.loc[(part, name)] for part in NAMES if (part, name) in last.index}
         if not rows:
             continue
         one = next(iter(rows.values()))

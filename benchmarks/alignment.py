@@ -31,7 +31,7 @@ from benchmarks.turns import Loop, seconds
 from learning import params
 from learning.algorithm import Plan
 from learning.algorithms import fsl_sage
-from learning.estimate import Auxiliaries, Samples, align, align_until
+from learning.estimate import Aligned, Auxiliaries, Samples, align, aligning
 from learning.evaluate import evaluate_all
 from learning.models import build, cnn, resnet18, smashed_shape
 from learning.optimiser import adam
@@ -108,8 +108,8 @@ def measure(name: str, repeats: int) -> Row:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as fresh:
         peaks = [fresh.submit(held, name, side).result() for side in range(3)]
     with one_thread():
-        times = [t * FULL / STEPS for t in seconds(sides(name), repeats)]
-    return Row(name, CASES[name].kept, *times, *peaks)
+        plain, ours, part = (t * FULL / STEPS for t in seconds(sides(name), repeats))
+    return Row(name, CASES[name].kept, plain, ours, part, *peaks)
 
 
 def accuracy(study: str, arm: str, seed: int) -> dict[str, Any]:
@@ -119,15 +119,22 @@ def accuracy(study: str, arm: str, seed: int) -> dict[str, Any]:
     a, steps, spent, scores = replace(w.algorithm, **ARMS[arm]), [], [], []          # type: ignore[type-var]
     plans = [Plan(cut)] * len(w.shards)
 
-    def watched(known: Callable[..., Any]) -> Callable[..., Any]:
-        def aligning(*given: Any, **chosen: Any) -> Any:
-            start, found = process_time(), known(*given, **chosen)
-            spent.append(process_time() - start)
-            steps.append(getattr(found, "steps", chosen["steps"]))
-            return found
-        return aligning
+    def timed(work: Callable[[], Any]) -> Any:
+        start = process_time()
+        found = work()
+        spent.append(process_time() - start)
+        return found
 
-    fsl_sage.align, fsl_sage.align_until = watched(align), watched(align_until)
+    def watched(*given: Any, **chosen: Any) -> Callable[[], Aligned]:
+        fit = timed(lambda: aligning(*given, **chosen))
+
+        def fitted() -> Aligned:
+            found: Aligned = timed(fit)
+            steps.append(found.steps)
+            return found
+        return fitted
+
+    fsl_sage.aligning = watched
     with one_thread():
         state = a.init(len(w.shards))
         for number in range(1, rounds + 1):

@@ -32,8 +32,9 @@ from optim.allocation import Allocation
 from optim.problem import Deadline
 from optim.time_to_accuracy import time_to_accuracy, worth_of_progress
 from optim.worth import Worth
-from wirelessfl.policy import FORECASTS
-from wirelessfl.world import World, priced
+from wirelessfl.prepare import FORECASTS
+from wirelessfl.pricing import priced
+from wirelessfl.world import World
 
 CELLS: dict[str, list[str]] = {
     "default": [],

@@ -93,7 +93,7 @@ def calibration(*overrides: str) -> Calibration:
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         write_json(path, asdict(wfl.measure(wfl.world(s, s.seed))))
-    return Calibration.of(pd.read_json(path, typ="series").to_dict())
+    return Calibration.of({str(name): value for name, value in pd.read_json(path, typ="series").items()})
 
 
 # forecast

@@ -26,7 +26,7 @@ try:
 except ImportError as missing:
     raise SystemExit(f'this comparison needs Sionna: pip install "sionna-no-rt==2.2.*" ({missing})') from missing
 
-LAWS = [UMa(0.7e9), UMa(3.5e9), UMa(28e9), UMa(3.5e9, device_height=10.0),
+LAWS: list[Any] = [UMa(0.7e9), UMa(3.5e9), UMa(28e9), UMa(3.5e9, device_height=10.0),
         UMi(0.7e9), UMi(3.5e9), UMi(28e9), UMi(28e9, device_height=8.0),
         InH(3.5e9), InH(60e9), InH(28e9, office="open"), RMa(0.7e9), RMa(3.5e9), RMa(0.7e9, 60.0, 3.0, 20.0, 10.0)]
 SHOWN = {"UMa": (50.0, 300.0, 2000.0), "UMi": (30.0, 100.0, 1000.0), "InH": (5.0, 20.0, 100.0), "RMa": (100.0, 1000.0, 4000.0)}
