@@ -93,6 +93,7 @@ ARMS = {
     "full-power": Arm("full-power"),
     "greedy": Arm("greedy"),
     "online": Arm("online"),
+    "typical": Arm("typical"),
     "no-pruning": Arm("no-pruning"),
     "equal": Arm("equal"),
     "equal, no compression": Arm("equal", ()),

@@ -22,13 +22,20 @@ def chosen(parser: argparse.ArgumentParser, names: Collection[str], what: str) -
 
 
 def declare(table: Path, made: dict[str, Any]) -> None:
-    """Say beside a table how it is made; rows that were made otherwise are not mixed with new ones."""
+    """Say beside a table how it is made; rows that were made otherwise are not mixed with new ones. Tables may grow: new arms."""
     path, wanted = table.with_suffix(".json"), json.loads(json.dumps(made))
     if path.exists() and table.exists():
         found = json.loads(path.read_text(encoding="utf-8"))
-        if any(found.get(key) != value for key, value in wanted.items()):
+        if not all(_grown(found.get(key), value) for key, value in wanted.items()):
             raise SystemExit(f"{table.name} was made with other settings (see {path.name}): take it away, or restore them")
     path.write_text(json.dumps({**wanted, "versions": versions()}, indent=1) + "\n", encoding="utf-8")
+
+
+def _grown(before: Any, now: Any) -> bool:
+    """Whether all that was there is there as it was."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return all(name in now and now[name] == value for name, value in before.items())
+    return bool(before == now)
 
 
 def done(table: Path, columns: Sequence[str]) -> set[tuple]:

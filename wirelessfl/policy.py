@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Worth = Literal["beforehand", "online", "greedy"]
+Worth = Literal["beforehand", "typical", "online", "greedy"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Policy:
     interval : bool
         Whether averaging may be rarer than the scenario's training says.
     worth : str
-        What a round's progress is worth in seconds: found "beforehand" on sampled channels, followed "online", or "greedy": each
-        round by its own ratio of time to progress.
+        What a round's progress is worth in seconds: found "beforehand" on sampled channels, or so in several runs, of which the
+        median is "typical"; followed "online", or "greedy": each round by its own ratio of time to progress.
     scheme : str
         A published scheme that decides in the solver's place, by its name in ``wirelessfl.schemes.SCHEMES``; empty for none.
     """
@@ -55,6 +55,7 @@ POLICIES = {
     "fixed-dropout": Policy(dropout=False),
     "fixed-interval": Policy(interval=False),
     "full-power": Policy(power=False),
+    "typical": Policy(worth="typical"),
     "online": Policy(worth="online"),
     "greedy": Policy(worth="greedy"),
     "equal": NONE,

@@ -18,6 +18,7 @@ from wirelessfl.standing import time_of_progress
 from wirelessfl.world import World
 
 FORECASTS = 32      # channels on which the worth of progress, and what is best for all, are found
+RUNS = 9            # runs of so many channels, for the worth of progress in a typical one
 FEW, SOME = 4, 8    # where there is more to choose from, so many channels tell what the best few are
 
 
@@ -46,10 +47,10 @@ def prepare(policy: Policy, w: World, measured: Calibration) -> Decider:
                    _sampled(replace(plain, interval=interval), w.averaging(interval), measured), max(SOME // len(every), 1))
              for interval in every]
     if len(found) == 1:
-        return found[0][1]
-    channels = _channels(w)
+        return _priced_as(policy, found[0][1], w, measured)
+    channels = _channels(w, FORECASTS)
     times = [(hopeless, time_of_progress(each, w.averaging(each.interval), measured, channels)) for hopeless, each in found]
-    return found[min(range(len(found)), key=lambda number: times[number])][1]
+    return _priced_as(policy, found[min(range(len(found)), key=lambda number: times[number])][1], w, measured)
 
 
 def _best(tries: list[Decider], sampled: Deadline, some: int) -> tuple[float, Decider]:
@@ -64,13 +65,27 @@ def _best(tries: list[Decider], sampled: Deadline, some: int) -> tuple[float, De
 
 def renewed(decider: Decider, w: World, measured: Calibration) -> Decider:
     """The same policy after another measurement: what it fixed stays, the worth of progress is found anew."""
-    return replace(decider, worth=decider.forecast(_sampled(decider, w, measured))[1])
+    again = replace(decider, worth=decider.forecast(_sampled(decider, w, measured))[1])
+    return _priced_as(decider.policy, again, w, measured)
 
 
-def _sampled(decider: Decider, w: World, measured: Calibration) -> Deadline:
-    """The problem on sampled channels, with transfers of client models as decisions count them."""
-    return priced(w, measured, _channels(w), np.full((len(w.shards), 2), decider.often))
+def _priced_as(policy: Policy, decider: Decider, w: World, measured: Calibration) -> Decider:
+    """With the worth of progress in a typical run, if the policy wants that: the median over some.
+
+    A mean over fades is what the rarest of them makes it: the time in a deep fade goes as one over its gain, of which Rayleigh
+    fading has no mean. Most runs never meet what decides it.
+    """
+    if policy.worth != "typical":
+        return decider
+    sampled = _sampled(decider, w, measured, RUNS * FORECASTS)
+    runs = [decider.forecast(sampled.rows(slice(first, first + FORECASTS)))[1] for first in range(0, RUNS * FORECASTS, FORECASTS)]
+    return replace(decider, worth=float(np.median(runs)))
 
 
-def _channels(w: World) -> Gains:
-    return w.air.forecast(w.rng("forecast"), FORECASTS, w.knowledge, w.scenario.decision.outage)
+def _sampled(decider: Decider, w: World, measured: Calibration, count: int = FORECASTS) -> Deadline:
+    """The problem on so many sampled channels, with transfers of client models as decisions count them."""
+    return priced(w, measured, _channels(w, count), np.full((len(w.shards), 2), decider.often))
+
+
+def _channels(w: World, count: int) -> Gains:
+    return w.air.forecast(w.rng("forecast"), count, w.knowledge, w.scenario.decision.outage)

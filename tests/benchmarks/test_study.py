@@ -24,6 +24,16 @@ def test_rows_that_were_made_otherwise_are_not_mixed_with_new_ones(tmp_path):
         declare(table, {"rounds": (1, 2)})
 
 
+def test_a_table_may_have_new_arms_but_the_old_ones_stay(tmp_path):
+    table = tmp_path / "t.csv"
+    declare(table, {"arms": {"joint": {"own": ()}}})
+    append(table, [{"seed": 0}])
+    declare(table, {"arms": {"joint": {"own": ()}, "typical": {"own": ()}}})
+    for changed in ({"joint": {"own": ("more",)}, "typical": {"own": ()}}, {"joint": {"own": ()}}):
+        with pytest.raises(SystemExit, match="other settings"):
+            declare(table, {"arms": changed})
+
+
 def test_a_name_that_there_is_not_is_told(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["study", "digit"])
     with pytest.raises(SystemExit):

@@ -1,8 +1,9 @@
 """From bound to decision to training: every setting of the loop does what its sentence says, and nothing else."""
 
+import importlib
 import json
 import re
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from learning.calibrate import GradientLost
 from wirelessfl import calibration_file, known
 from wirelessfl.__main__ import main
 from wirelessfl.config import SettingsError
+from wirelessfl.decider import Decider
 from wirelessfl.policy import POLICIES
 from wirelessfl.prepare import prepare
 from wirelessfl.simulate import prepared, rounds
@@ -65,6 +67,33 @@ def played(s, measured, policy="joint"):
 
 def forecast(measured, *more, policy="joint"):
     return prepare(POLICIES[policy], wfl.world(scenario(*more), 0), measured)
+
+
+# the worth of progress
+
+def test_the_typical_worth_is_the_median_over_runs_that_a_rare_fade_does_not_move(measured, monkeypatch):
+    """The third of five runs meets a fade that takes an hour; the mean over all would be what that is."""
+    sizes, plain, there = [], Decider.forecast, importlib.import_module("wirelessfl.prepare")
+
+    def forecast_of(self, sampled):
+        sizes.append(sampled.shape[0])
+        share, worth = plain(self, sampled)
+        return share, worth + 3600.0 * (len(sizes) == 4)
+
+    monkeypatch.setattr(there, "RUNS", 5)
+    monkeypatch.setattr(Decider, "forecast", forecast_of)
+    typical = forecast(measured, policy="typical")
+    assert sizes == [there.FORECASTS] * 6
+    assert typical.worth == pytest.approx(forecast(measured).worth, rel=0.3)
+
+
+def test_a_typical_run_decides_by_its_worth(measured):
+    w = wfl.world(scenario(), 0)
+    typical, joint = prepare(POLICIES["typical"], w, measured), prepare(POLICIES["joint"], w, measured)
+    p = wfl.problem(w, measured, w.air.mean_gain)
+    assert typical.decide(p).deadline == replace(joint, worth=typical.worth).decide(p).deadline
+    dear = replace(typical, worth=100 * typical.worth).decide(p)
+    assert dear.objective < typical.decide(p).objective
 
 
 # decision.every
