@@ -97,7 +97,8 @@ def picture(cells: pd.DataFrame, arms: Sequence[str], study: str, path: Path) ->
                 error = v.std(ddof=1) / len(v) ** 0.5 if len(v) > 1 else 0.0
                 where.errorbar(v.mean(), row - 0.08, xerr=error, fmt="D", ms=4.5, capsize=3, color=colour)
             else:
-                where.text(1.0, row, " target not reached", va="center", fontsize=8, color="grey")
+                where.text(0.02, row, "target not reached", va="center", fontsize=8, color="grey",
+                           transform=where.get_yaxis_transform())
         where.axvline(1.0, color="black", lw=0.8)
         where.set(xscale="log", xlabel=f"{title}, over joint's [1]")
         low, high = where.get_xlim()
