@@ -28,6 +28,7 @@ from channels.arrays import changed, namespace, to_numpy
 from optim.allocation import Allocation, Status
 from optim.deadline import solve_kkt
 from optim.deadlines import around, deadline_range, take
+from optim.dominated import undominated
 from optim.fastest import LONGEST, least_deadline
 from optim.problem import Deadline
 from optim.scan import scan
@@ -80,6 +81,7 @@ def _joint(problem: Deadline, goal: Goal, start: Allocation | None) -> Allocatio
 
 def worth_of_progress(problems: Deadline, *, exponent: float = 1.0, shares: Any = None) -> float:
     """mu of (2) [s] from a batch of sampled channels, (S, K) gains; also the mean time that a full round's progress takes."""
+    problems = undominated(problems)
     xp, (low, high) = namespace(problems.gain), deadline_range(problems) if shares is None else _range(problems, shares)
     usable, goal = xp.isfinite(low), Goal(None, exponent)
     high = xp.where(xp.isfinite(high), high, 16 * low)
