@@ -10,6 +10,8 @@ import pandas as pd
 
 from wirelessfl.folder import commit, versions
 
+GROW = ("arms", "algorithms")    # of a declaration: what more may be added to
+
 
 def chosen(parser: argparse.ArgumentParser, names: Collection[str], what: str) -> argparse.Namespace:
     """The command line, with ``studies`` among the ``names`` of ``what`` there is; all of them without one."""
@@ -22,20 +24,18 @@ def chosen(parser: argparse.ArgumentParser, names: Collection[str], what: str) -
 
 
 def declare(table: Path, made: dict[str, Any]) -> None:
-    """Say beside a table how it is made; rows that were made otherwise are not mixed with new ones. Tables may grow: new arms."""
+    """Say beside a table how it is made; rows that were made otherwise are not mixed with new ones. What is compared may grow."""
     path, wanted = table.with_suffix(".json"), json.loads(json.dumps(made))
     if path.exists() and table.exists():
         found = json.loads(path.read_text(encoding="utf-8"))
-        if not all(_grown(found.get(key), value) for key, value in wanted.items()):
+        if not all(found.get(key) == v or (key in GROW and _grown(found.get(key, {}), v)) for key, v in wanted.items()):
             raise SystemExit(f"{table.name} was made with other settings (see {path.name}): take it away, or restore them")
     path.write_text(json.dumps({**wanted, "versions": versions()}, indent=1) + "\n", encoding="utf-8")
 
 
-def _grown(before: Any, now: Any) -> bool:
+def _grown(before: dict[str, Any], now: dict[str, Any]) -> bool:
     """Whether all that was there is there as it was."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        return all(name in now and now[name] == value for name, value in before.items())
-    return bool(before == now)
+    return all(name in now and now[name] == value for name, value in before.items())
 
 
 def done(table: Path, columns: Sequence[str]) -> set[tuple]:

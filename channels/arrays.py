@@ -34,7 +34,7 @@ def over(amount: NDArray, rate: NDArray) -> NDArray:
     """Their quotient: 0 where there is no amount, ``inf`` where there is one and no rate."""
     xp = namespace(amount, rate)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found: NDArray = xp.where(amount > 0, amount / rate, 0.0)
+        found: NDArray = xp.where(amount > 0, amount / xp.where(rate > 0, rate, 0.0), 0.0)
     return found
 
 

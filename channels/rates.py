@@ -25,7 +25,7 @@ def rate(bandwidth: ArrayLike, reach: ArrayLike) -> NDArray:
     """Rate (1) of a link [bit/s], 0 at b = 0; arrays broadcast, bandwidth and reach in [Hz]."""
     xp, b, s = float_arrays(bandwidth, reach)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found: NDArray = xp.where(b > 0, b * xp.log1p(s / b), 0.0) / LN2
+        found: NDArray = xp.where(b <= 0, 0.0, b * xp.log1p(s / b)) / LN2
     return found
 
 
@@ -89,4 +89,4 @@ def reach_for(rate: ArrayLike, bandwidth: ArrayLike) -> NDArray:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         exponent = r * LN2 / b
         asked = b * xp.expm1(exponent)
-    return xp.where(r > 0, xp.where(exponent < _LONGEST, asked, xp.inf), 0.0)
+    return xp.where(r <= 0, 0.0, xp.where((b > 0) & (exponent < _LONGEST), asked, xp.inf))

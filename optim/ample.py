@@ -33,7 +33,7 @@ class Ample(NamedTuple):
         band = xp.broadcast_to(least_band(problem, problem.prune_min), shape)
         loss = problem.noise + problem.pruning.value(problem.prune_min)
         loss = xp.broadcast_to(xp.where(problem.prune_min <= problem.prune_max, loss, xp.inf), shape)
-        ratio, option = xp.broadcast_to(problem.prune_min, shape), xp.zeros(shape[:-1], dtype=xp.int64)
+        ratio, option = problem.prune_min + xp.zeros(shape), xp.zeros(shape[:-1], dtype=xp.int64)
         sure = xp.asarray(True)
         if shape[-1] > 1:
             able = band < xp.inf

@@ -73,11 +73,12 @@ def _priced_as(policy: Policy, decider: Decider, w: World, measured: Calibration
     """With the worth of progress in a typical run, if the policy wants that: the median over some.
 
     A mean over fades is what the rarest of them makes it: the time in a deep fade goes as one over its gain, of which Rayleigh
-    fading has no mean. Most runs never meet what decides it.
+    fading has no mean. Most runs never meet what decides it. (What is fixed for all devices, and the interval, is chosen by the
+    mean all the same; where rounds have a deadline, nothing is weighed by it.)
     """
-    if policy.worth != "typical":
+    if policy.worth != "typical" or decider.deadline:
         return decider
-    sampled = _sampled(decider, w, measured, RUNS * FORECASTS)
+    sampled = _sampled(decider, w.averaging(decider.interval), measured, RUNS * FORECASTS)
     runs = [decider.forecast(sampled.rows(slice(first, first + FORECASTS)))[1] for first in range(0, RUNS * FORECASTS, FORECASTS)]
     return replace(decider, worth=float(np.median(runs)))
 

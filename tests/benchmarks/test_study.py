@@ -29,6 +29,8 @@ def test_a_table_may_have_new_arms_but_the_old_ones_stay(tmp_path):
     declare(table, {"arms": {"joint": {"own": ()}}})
     append(table, [{"seed": 0}])
     declare(table, {"arms": {"joint": {"own": ()}, "typical": {"own": ()}}})
+    with pytest.raises(SystemExit, match="other settings"):
+        declare(table, {"arms": {"joint": {"own": ()}}, "levers": {}})
     for changed in ({"joint": {"own": ("more",)}, "typical": {"own": ()}}, {"joint": {"own": ()}}):
         with pytest.raises(SystemExit, match="other settings"):
             declare(table, {"arms": changed})

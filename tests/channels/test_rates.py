@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from channels.arrays import over
 from channels.rates import bandwidth_for, rate, reach_for, snr_for
 
 SNR_DB = range(-60, 121, 20)
@@ -107,3 +108,13 @@ def test_nothing_sent_needs_no_reach_and_no_band_an_endless_one():
 @pytest.mark.parametrize("bits_per_hertz", [1009.0, 1100.0, 1e9])
 def test_a_rate_past_all_numbers_needs_an_endless_reach(bits_per_hertz):
     assert reach_for(bits_per_hertz * 20e6, 20e6) == np.inf
+
+
+def test_what_is_not_known_costs_no_less_than_all():
+    """A NaN is not taken for nothing to send; a link without band, a device without time, are not done at once."""
+    assert reach_for(np.nan, 1e6) == np.inf
+    assert np.isnan(rate(np.nan, 1e6))
+    assert reach_for(1.0, [-1.0, -0.0]).tolist() == [np.inf, np.inf]
+    rates = np.array([-0.0, -1e6, np.nan, 2.0, 0.0])
+    assert over(np.array([1.0, 1.0, 1.0, 1.0, 0.0]), rates).tolist() == [np.inf, np.inf, np.inf, 0.5, 0.0]
+    assert over(1.0, 0.0) == np.inf

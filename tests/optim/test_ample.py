@@ -82,6 +82,24 @@ def test_an_option_that_must_prune_a_little_may_still_be_the_best():
     assert solve_kkt(forbidden).option == 1
 
 
+def test_a_range_of_ratios_that_is_empty_is_no_option(rng):
+    problem = fades(rng, rows=2)
+    problem = replace(problem, gain=problem.gain.max() * np.ones(problem.gain.shape),
+                      prune_min=np.array([0.95, 0.0])[:, None, None] * np.ones((2, 6, 1)))
+    found = solve_kkt(problem)
+    assert np.isfinite(found.objective).tolist() == [False, True]
+    assert [s.feasible for s in found.status] == [False, True]
+
+
+def test_an_answer_shares_no_memory_with_the_question(rng):
+    problem = fades(rng, rows=4)
+    problem = replace(problem, deadline=1e3, prune_min=np.zeros((6, 1)))
+    found = solve_kkt(problem)
+    assert np.all(found.price == 0)
+    found.ratio[...] = 1.0
+    assert np.all(problem.prune_min == 0)
+
+
 def test_many_devices_that_a_sample_misjudges(rng):
     """The sample prunes, for it has the worst links of all; the others do not need their share."""
     problem = instance(rng, price.MANY + price.STRIDE, slack=0.0, spread_db=10.0)

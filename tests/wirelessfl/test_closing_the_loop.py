@@ -17,7 +17,7 @@ from wirelessfl.__main__ import main
 from wirelessfl.config import SettingsError
 from wirelessfl.decider import Decider
 from wirelessfl.policy import POLICIES
-from wirelessfl.prepare import prepare
+from wirelessfl.prepare import prepare, renewed
 from wirelessfl.simulate import prepared, rounds
 
 SMALL = ("cell.devices=3", "training.rounds=8", "training.model=mlp", "decision.pilot_rounds=4", "data.train=200", "data.test=50",
@@ -85,6 +85,18 @@ def test_the_typical_worth_is_the_median_over_runs_that_a_rare_fade_does_not_mov
     typical = forecast(measured, policy="typical")
     assert sizes == [there.FORECASTS] * 6
     assert typical.worth == pytest.approx(forecast(measured).worth, rel=0.3)
+
+
+def test_the_typical_worth_is_of_the_interval_that_was_chosen(measured):
+    w = wfl.world(scenario(SELDOM, "cell.bandwidth_mhz=0.2"), 0)
+    typical = prepare(POLICIES["typical"], w, measured)
+    assert typical.interval > 1
+    assert typical.worth == renewed(typical, w.averaging(typical.interval), measured).worth
+
+
+def test_where_rounds_have_a_deadline_no_other_worth_is_looked_for(measured):
+    late = "decision.deadline_ms=500"
+    assert forecast(measured, late, policy="typical").worth == forecast(measured, late).worth
 
 
 def test_a_typical_run_decides_by_its_worth(measured):
