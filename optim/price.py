@@ -14,7 +14,7 @@ from optim.market import Market
 from optim.problem import Deadline
 
 MOST_STEPS = 300
-BATCH = 1 << 15                # entries (row, device, option) that are searched together
+BATCH, FREE = 1 << 15, 8        # entries (row, device, option) that are searched together; times as many are asked at no price
 LATE = 3                       # steps after which a row without both ends is asked whether it has them
 MANY, STRIDE = 1 << 13, 64     # one row of more devices starts from the price among every so manieth of them,
 NEAR = 0.1                     # and goes on without hopeless options once log(price) is known so far
@@ -65,14 +65,14 @@ def search(problem: Deadline, start: ArrayLike | None = None, rtol: float = 1e-1
     *rows, devices, options = problem.shape
     count, size = int(np.prod(rows)), max(BATCH // (devices * options), 1)
 
-    def blocks(many: int) -> list[slice]:
-        return [slice(first, first + size) for first in range(0, many, size)]
+    def blocks(many: int, times: int = 1) -> list[slice]:
+        return [slice(first, first + times * size) for first in range(0, many, times * size)]
 
     with np.errstate(all="ignore"):
         price = _first_price(problem, start)
         xp, rest = namespace(price), namespace(price).arange(count)
         if devices <= MANY or bool(xp.any(price <= 0)):
-            found = _joined([_free(problem.rows(here) if rows else problem) for here in blocks(count)])
+            found = _joined([_free(problem.rows(here) if rows else problem) for here in blocks(count, FREE)])
             rest = xp.nonzero(~found.closed)[0]
         if rest.shape[0] == count:
             found = _joined([_search(problem.rows(here) if rows else problem, price[here], rtol) for here in blocks(count)])
