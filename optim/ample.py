@@ -33,8 +33,8 @@ class Ample(NamedTuple):
         band = xp.broadcast_to(least_band(problem, problem.prune_min), shape)
         loss = problem.noise + problem.pruning.value(problem.prune_min)
         loss = xp.broadcast_to(xp.where(problem.prune_min <= problem.prune_max, loss, xp.inf), shape)
-        ratio, option = problem.prune_min + xp.zeros(shape), xp.zeros(shape[:-1], dtype=xp.int64)
-        sure = xp.asarray(True)
+        ratio, option = problem.prune_min + xp.zeros_like(band), xp.zeros_like(band[..., 0], dtype=xp.int64)
+        sure = xp.ones_like(problem.band, dtype=xp.bool)
         if shape[-1] > 1:
             able = band < xp.inf
             least = xp.min(xp.where(able, loss, xp.inf), axis=-1, keepdims=True)

@@ -62,7 +62,7 @@ class LeastBand(NamedTuple):
             heard = xp.where(quality > 0, quality, TINY)
             spare = (problem.energy_budget[..., None] - costs.fixed_energy) * heard
             kept_spare = costs.kept_energy * heard
-        nats = xp.maximum(costs.fixed_bits * LN2, xp.asarray(TINY, dtype=xp.float64))
+        nats = xp.maximum(costs.fixed_bits * LN2, TINY)
         return cls(problem.deadline[..., None, None] - costs.fixed_time, costs.kept_time, nats,
                    costs.kept_bits * LN2, problem.peak_power[..., None] * quality, spare, kept_spare)
 

@@ -8,6 +8,8 @@ better candidates. Repeated best-first, this is branch and bound, and mostly ove
 import heapq
 from itertools import count
 
+from array_api_compat import device
+
 from channels.arrays import namespace
 from optim.price import Search, search
 from optim.problem import Deadline
@@ -40,8 +42,8 @@ def candidates(problem: Deadline, found: Search, rtol: float) -> Search:
 
 def branch(problem: Deadline, found: Search, best: Search, *, target: float, most: int, rtol: float) -> tuple[Search, float]:
     """Close the gap of one problem to ``target``, or branch ``most`` times: the best answer, and the lower bound."""
-    xp, order = namespace(found.price), count()
-    allowed = xp.ones(problem.shape, dtype=xp.bool)
+    xp, order, at = namespace(found.price), count(), device(problem.gain)
+    allowed = xp.ones(problem.shape, dtype=xp.bool, device=at)
     nodes = [(float(found.dual), next(order), allowed, found)]
     for _ in range(most):
         bound, _number, allowed, node = nodes[0]
@@ -49,12 +51,12 @@ def branch(problem: Deadline, found: Search, best: Search, *, target: float, mos
         if best.objective - bound <= target * best.objective or not torn.shape[0]:
             break
         heapq.heappop(nodes)
-        device, options = int(torn[0]), xp.arange(problem.shape[-1])
-        first, second = options == node.option[device], options == node.option_below[device]
-        for part in (first, second, allowed[device] & ~first & ~second):
+        who, options = int(torn[0]), xp.arange(problem.shape[-1], device=at)
+        first, second = options == node.option[who], options == node.option_below[who]
+        for part in (first, second, allowed[who] & ~first & ~second):
             if not bool(xp.any(part)):
                 continue
-            child = xp.where((xp.arange(problem.shape[-2]) == device)[:, None], part[None, :], allowed)
+            child = xp.where((xp.arange(problem.shape[-2], device=at) == who)[:, None], part[None, :], allowed)
             restricted = problem.only(child)
             its = search(restricted, node.price, rtol)
             if float(its.dual) > -float("inf"):

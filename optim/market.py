@@ -7,6 +7,7 @@ the dual value q(lambda) = sum_k min_o cost - lambda B is concave with slope (de
 from typing import NamedTuple
 
 import numpy as np
+from array_api_compat import device
 from numpy.typing import NDArray
 
 from channels.arrays import namespace
@@ -19,7 +20,7 @@ TIE = 1e-14          # relative difference of costs that are equal
 LADDER = ((1e-2, 1e-2), (1e-5, 1e-5), (EXACT, 0.0))     # tolerances of F, and from which excess of the demand on they do
 BLUR = 2.0           # an answer with so small an error of F is exact at a log(price) so near, and its option with it
 NEARLY = 1e-3        # excess of the demand down to which rough answers do
-FARTHEST, LEAST = 6.0, 0.02     # step of log(price) that a glide may take, and of the price by the tangent in it
+FARTHEST, LEAST = 6.0, 0.02     # step of log(price) that a glide may take; share of the price that its tangent may leave of it
 GLIDES, CLOSE, FEW = 8, 3e-4, 1 / 64     # steps of a glide; it ends when but few depths move by so much: squared, it is rounding
 
 
@@ -74,7 +75,7 @@ class Block(NamedTuple):
         xp = namespace(price)
         columns = [xp.reshape(v, self.shape) for v in (answer.ratio, answer.band, answer.give, self.curves.loss(answer.ratio))]
         best = tuple(v[0] for v in columns)
-        option = xp.zeros(best[0].shape, dtype=xp.int64) if self.name is None else self.name[None, :]
+        option = xp.zeros_like(best[0], dtype=xp.int64) if self.name is None else self.name[None, :]
         cost = best[3] + price[:, None] * best[1]
         for number in range(1, self.shape[0]):
             rival = tuple(v[number] for v in columns)
@@ -86,7 +87,7 @@ class Block(NamedTuple):
 
     def rows(self, index: NDArray) -> "Block":
         xp, (options, rows, devices) = namespace(index), self.shape
-        entries = xp.reshape(xp.arange(options * rows * devices), self.shape)[:, index, :]
+        entries = xp.reshape(xp.arange(options * rows * devices, device=device(index)), self.shape)[:, index, :]
         return Block(self.curves.part(xp.reshape(entries, (-1,))), (options, index.shape[0], devices), self.name)
 
     def split(self, price: NDArray, lowest: NDArray, least: NDArray, option: NDArray,
@@ -102,7 +103,7 @@ class Block(NamedTuple):
         cost = far * (self.curves.loss(answer.ratio) + price * answer.band) + (1 - far) * self.curves.loss(self.curves.low)
         alive = xp.count_nonzero(xp.reshape(cost, (options, devices)) <= least * (1 + SAFE), axis=0)
         sure, torn = xp.nonzero(alive <= 1)[0], xp.nonzero(alive > 1)[0]
-        entries = xp.reshape(xp.arange(options * devices), (options, devices))
+        entries = xp.reshape(xp.arange(options * devices, device=device(price)), (options, devices))
         mine = option[sure] * devices + sure
         return (Block(self.curves.part(mine), (1, 1, sure.shape[0]), option[sure]),
                 Block(self.curves.part(xp.reshape(entries[:, torn], (-1,))), (options, 1, torn.shape[0])), sure, torn)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 
 import numpy as np
+from array_api_compat import device
 from numpy.typing import ArrayLike, NDArray
 
 from channels.arrays import float_arrays, namespace
@@ -70,7 +71,7 @@ def search(problem: Deadline, start: ArrayLike | None = None, rtol: float = 1e-1
 
     with np.errstate(all="ignore"):
         price = _first_price(problem, start)
-        xp, rest = namespace(price), namespace(price).arange(count)
+        xp, rest = namespace(price), namespace(price).arange(count, device=device(price))
         if devices <= MANY or bool(xp.any(price <= 0)):
             found = _joined([_free(problem.rows(here) if rows else problem) for here in blocks(count, FREE)])
             rest = xp.nonzero(~found.closed)[0]
@@ -109,7 +110,7 @@ def _search(problem: Deadline, price: NDArray, rtol: float) -> Search:
     price = xp.where((price > 0) & (price < xp.inf), price, 1 / market.band)
     bracket = Bracket.at(market.at(price, known | (not whole)))
     feasible = price == price
-    left, out, order = xp.arange(price.shape[0]), [], None
+    left, out, order = xp.arange(price.shape[0], device=device(price)), [], None
     for step in range(MOST_STEPS):
         done, kinked, meet = bracket.done(rtol)
         if step == LATE and not bool(xp.all(done | bracket.both)):
