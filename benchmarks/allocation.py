@@ -7,6 +7,7 @@ single_speedup       one problem of 1000 devices in a new fade, from the last pr
 scarce_speedup       the same with 0.15 of the band, where all prune in each fade
 batch_speedup        10,000 fades of 10 devices at once, against as many of those re-solves; again, in most nobody need prune
 scarce_batch_speedup the same with 0.15 of the band, where somebody prunes in nearly all
+ample_shares         share of the fades of these two batches in which nobody need prune
 million_over_log1p   10^6 devices with 3 split options, in units of one numpy log1p of 10^6 doubles
 exponent             of time against the number of devices, 10^3 to 10^6, 3 options, by least squares of the logarithms
 max_rel_gap, max_kkt_residual    over everything solved; the gap is that of the mixed-integer problem where there are options
@@ -109,7 +110,7 @@ def main() -> None:
     grades, table = Grades(), []
 
     fades, many = (6, 100) if small else (16, 10_000)
-    speedup = {}
+    speedup, ample = {}, []
     for share, name in ((1.0, ""), (SCARCE, f", {SCARCE:g} of the band")):
         theirs, ours = against_cvxpy(1000, fades, grades, share)
         speedup["single", share] = theirs / ours
@@ -117,7 +118,9 @@ def main() -> None:
     for share, name in ((1.0, ""), (SCARCE, f", {SCARCE:g} of the band")):
         theirs = many * against_cvxpy(10, 2 * fades, grades, share)[0]
         batch = faded(2, 10, many, share)
-        grades.take(batch, solve_kkt(batch))
+        found = solve_kkt(batch)
+        grades.take(batch, found)
+        ample.append(round(float(np.mean(found.price == 0)), 2))
         ours = median(lambda p=batch: solve_kkt(p), 5)
         speedup["batch", share] = theirs / ours
         table.append((f"10 devices, {many} fades{name}", ours, "cvxpy re-solves", theirs, theirs / ours))
@@ -137,7 +140,7 @@ def main() -> None:
     print(json.dumps({
         "single_speedup": round(speedup["single", 1.0], 1), "scarce_speedup": round(speedup["single", SCARCE], 1),
         "batch_speedup": round(speedup["batch", 1.0]), "scarce_batch_speedup": round(speedup["batch", SCARCE]),
-        "million_over_log1p": round(table[-1][-1]), "exponent": round(exponent, 3),
+        "ample_shares": ample, "million_over_log1p": round(table[-1][-1]), "exponent": round(exponent, 3),
         "max_rel_gap": grades.gap, "max_kkt_residual": grades.kkt,
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)}))
 

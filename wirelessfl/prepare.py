@@ -46,11 +46,12 @@ def prepare(policy: Policy, w: World, measured: Calibration) -> Decider:
     found = [_best([replace(plain, columns=each, interval=interval) for each in columns],
                    _sampled(replace(plain, interval=interval), w.averaging(interval), measured), max(SOME // len(every), 1))
              for interval in every]
-    if len(found) == 1:
-        return _priced_as(policy, found[0][1], w, measured)
-    channels = _channels(w, FORECASTS)
-    times = [(hopeless, time_of_progress(each, w.averaging(each.interval), measured, channels)) for hopeless, each in found]
-    return _priced_as(policy, found[min(range(len(found)), key=lambda number: times[number])][1], w, measured)
+    best = found[0][1]
+    if len(found) > 1:
+        channels = _channels(w, FORECASTS)
+        times = [(hopeless, time_of_progress(each, w.averaging(each.interval), measured, channels)) for hopeless, each in found]
+        best = found[min(range(len(found)), key=lambda number: times[number])][1]
+    return best if _runs(best) == 1 else renewed(best, w.averaging(best.interval), measured)
 
 
 def _best(tries: list[Decider], sampled: Deadline, some: int) -> tuple[float, Decider]:
@@ -64,23 +65,21 @@ def _best(tries: list[Decider], sampled: Deadline, some: int) -> tuple[float, De
 
 
 def renewed(decider: Decider, w: World, measured: Calibration) -> Decider:
-    """The same policy after another measurement: what it fixed stays, the worth of progress is found anew."""
-    again = replace(decider, worth=decider.forecast(_sampled(decider, w, measured))[1])
-    return _priced_as(decider.policy, again, w, measured)
-
-
-def _priced_as(policy: Policy, decider: Decider, w: World, measured: Calibration) -> Decider:
-    """With the worth of progress in a typical run, if the policy wants that: the median over some.
+    """The same policy after another measurement: what it fixed stays, the worth of progress is found anew.
 
     A mean over fades is what the rarest of them makes it: the time in a deep fade goes as one over its gain, of which Rayleigh
-    fading has no mean. Most runs never meet what decides it. (What is fixed for all devices, and the interval, is chosen by the
-    mean all the same; where rounds have a deadline, nothing is weighed by it.)
+    fading has no mean, and most runs never meet what decides it. So it may be the median over several runs.
     """
-    if policy.worth != "typical" or decider.deadline:
-        return decider
-    sampled = _sampled(decider, w.averaging(decider.interval), measured, RUNS * FORECASTS)
-    runs = [decider.forecast(sampled.rows(slice(first, first + FORECASTS)))[1] for first in range(0, RUNS * FORECASTS, FORECASTS)]
-    return replace(decider, worth=float(np.median(runs)))
+    runs = _runs(decider)
+    sampled = _sampled(decider, w, measured, runs * FORECASTS)
+    begins = range(0, runs * FORECASTS, FORECASTS)
+    worth = [decider.forecast(sampled.rows(slice(begin, begin + FORECASTS)))[1] for begin in begins]
+    return replace(decider, worth=float(np.median(worth)))
+
+
+def _runs(decider: Decider) -> int:
+    """Of how many sampled runs the worth of progress is the median; where rounds have a deadline nothing is weighed by it."""
+    return RUNS if decider.policy.worth == "typical" and not decider.deadline else 1
 
 
 def _sampled(decider: Decider, w: World, measured: Calibration, count: int = FORECASTS) -> Deadline:
