@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 from array_api_compat import device
@@ -36,17 +37,22 @@ class Search:
     closed: NDArray           # whether the search came to its end
     steps: int
 
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """All but the number of steps."""
+        return {name: values for name, values in vars(self).items() if name != "steps"}
+
     def each(self, change: Callable[[NDArray], NDArray]) -> "Search":
         """The same with every array changed."""
-        columns = {name: change(value) for name, value in vars(self).items() if name != "steps"}
-        return Search(**columns, steps=self.steps)
+        columns: dict[str, Any] = {name: change(values) for name, values in self.arrays.items()}
+        return replace(self, **columns)
 
     def with_rows(self, index: NDArray, found: "Search") -> "Search":
         """The same with what was ``found`` of some rows."""
-        columns = {name: namespace(value).asarray(value, copy=True) for name, value in vars(self).items() if name != "steps"}
+        columns: dict[str, Any] = {name: namespace(values).asarray(values, copy=True) for name, values in self.arrays.items()}
         for name, values in columns.items():
             values[index] = getattr(found, name)
-        return Search(**columns, steps=max(self.steps, found.steps))
+        return replace(self, **columns, steps=max(self.steps, found.steps))
 
     def better(self, rival: "Search", option: NDArray) -> "Search":
         """Row by row the one that loses less progress; ``rival`` had its options fixed to ``option``."""
@@ -154,6 +160,6 @@ def _joined(found: list[Search]) -> Search:
     """The rows of several searches after one another."""
     if len(found) == 1:
         return found[0]
-    xp, names = namespace(found[0].price), [name for name in vars(found[0]) if name != "steps"]
-    columns = {name: xp.concat([getattr(each, name) for each in found], axis=0) for name in names}
-    return Search(**columns, steps=max(each.steps for each in found))
+    xp = namespace(found[0].price)
+    columns: dict[str, Any] = {name: xp.concat([getattr(each, name) for each in found], axis=0) for name in found[0].arrays}
+    return replace(found[0], **columns, steps=max(each.steps for each in found))

@@ -1,6 +1,5 @@
 """From bound to decision to training: every setting of the loop does what its sentence says, and nothing else."""
 
-import importlib
 import json
 import re
 from dataclasses import asdict, fields, replace
@@ -17,7 +16,7 @@ from wirelessfl.__main__ import main
 from wirelessfl.config import SettingsError
 from wirelessfl.decider import Decider
 from wirelessfl.policy import POLICIES
-from wirelessfl.prepare import prepare, renewed
+from wirelessfl.prepare import FORECASTS, prepare, renewed
 from wirelessfl.simulate import prepared, rounds
 
 SMALL = ("cell.devices=3", "training.rounds=8", "training.model=mlp", "decision.pilot_rounds=4", "data.train=200", "data.test=50",
@@ -73,17 +72,17 @@ def forecast(measured, *more, policy="joint"):
 
 def test_the_typical_worth_is_the_median_over_runs_that_a_rare_fade_does_not_move(measured, monkeypatch):
     """The third of five runs meets a fade that takes an hour; the mean over all would be what that is."""
-    sizes, plain, there = [], Decider.forecast, importlib.import_module("wirelessfl.prepare")
+    sizes, plain = [], Decider.forecast
 
     def forecast_of(self, sampled):
         sizes.append(sampled.shape[0])
         share, worth = plain(self, sampled)
         return share, worth + 3600.0 * (len(sizes) == 4)
 
-    monkeypatch.setattr(there, "RUNS", 5)
+    monkeypatch.setattr("wirelessfl.prepare.RUNS", 5)
     monkeypatch.setattr(Decider, "forecast", forecast_of)
     typical = forecast(measured, policy="typical")
-    assert sizes == [there.FORECASTS] * 6
+    assert sizes == [FORECASTS] * 6
     assert typical.worth == pytest.approx(forecast(measured).worth, rel=0.3)
 
 
