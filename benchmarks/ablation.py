@@ -93,7 +93,7 @@ ARMS = {
     "full-power": Arm("full-power"),
     "greedy": Arm("greedy"),
     "online": Arm("online"),
-    "typical": Arm("typical"),
+    "mean": Arm("mean"),
     "no-pruning": Arm("no-pruning"),
     "equal": Arm("equal"),
     "equal, no compression": Arm("equal", ()),

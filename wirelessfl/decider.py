@@ -76,7 +76,7 @@ class Decider:
         shares = self.shares(p)
         if not self.deadline:
             online = so_far.price if so_far else None
-            worth = {"beforehand": self.worth, "typical": self.worth, "online": online, "greedy": None}[self.policy.worth]
+            worth = {"typical": self.worth, "mean": self.worth, "online": online, "greedy": None}[self.policy.worth]
             found = time_to_accuracy(p, worth, exponent=self.exponent, shares=shares, start=start)
         else:
             found = telling_progress(solve_kkt(p) if shares is None else solve_shares(p, shares))

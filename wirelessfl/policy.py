@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Worth = Literal["beforehand", "typical", "online", "greedy"]
+Worth = Literal["typical", "mean", "online", "greedy"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Policy:
     interval : bool
         Whether averaging may be rarer than the scenario's training says.
     worth : str
-        What a round's progress is worth in seconds: found "beforehand" on sampled channels, or so in several runs, of which the
-        median is "typical"; followed "online", or "greedy": each round by its own ratio of time to progress.
+        What a round's progress is worth in seconds: found beforehand on sampled channels, as their "mean", or so in several
+        runs, of which the median is "typical"; followed "online"; or "greedy": each round by its own ratio of time to progress.
     scheme : str
         A published scheme that decides in the solver's place, by its name in ``wirelessfl.schemes.SCHEMES``; empty for none.
     """
@@ -40,7 +40,7 @@ class Policy:
     band: bool = True
     power: bool = True
     interval: bool = True
-    worth: Worth = "beforehand"
+    worth: Worth = "typical"
     scheme: str = ""
 
 
@@ -55,12 +55,13 @@ POLICIES = {
     "fixed-dropout": Policy(dropout=False),
     "fixed-interval": Policy(interval=False),
     "full-power": Policy(power=False),
-    "typical": Policy(worth="typical"),
+    "mean": Policy(worth="mean"),
     "online": Policy(worth="online"),
     "greedy": Policy(worth="greedy"),
     "equal": NONE,
     # published schemes, reconstructed
     "light-fixed": replace(NONE, ratio=0.3),                      # lightweight FedSL, with training.update_bits and dropout
-    "epsl-descent": Policy(splits=False, bits=False, dropout=False, pruning=False, interval=False, scheme="epsl-descent"),
-    "prune-kkt": Policy(interval=False, scheme="prune-kkt"),      # pruning and personalisation
+    "epsl-descent": Policy(splits=False, bits=False, dropout=False, pruning=False, interval=False, worth="mean",
+                           scheme="epsl-descent"),
+    "prune-kkt": Policy(interval=False, worth="mean", scheme="prune-kkt"),      # pruning and personalisation
 }

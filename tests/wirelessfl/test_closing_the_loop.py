@@ -81,28 +81,28 @@ def test_the_typical_worth_is_the_median_over_runs_that_a_rare_fade_does_not_mov
 
     monkeypatch.setattr("wirelessfl.prepare.RUNS", 5)
     monkeypatch.setattr(Decider, "forecast", forecast_of)
-    typical = forecast(measured, policy="typical")
+    typical = forecast(measured)
     assert sizes == [FORECASTS] * 6
-    assert typical.worth == pytest.approx(forecast(measured).worth, rel=0.3)
+    assert typical.worth == pytest.approx(forecast(measured, policy="mean").worth, rel=0.3)
 
 
 def test_the_typical_worth_is_of_the_interval_that_was_chosen(measured):
     w = wfl.world(scenario(SELDOM, "cell.bandwidth_mhz=0.2"), 0)
-    typical = prepare(POLICIES["typical"], w, measured)
+    typical = prepare(POLICIES["joint"], w, measured)
     assert typical.interval > 1
     assert typical.worth == renewed(typical, w.averaging(typical.interval), measured).worth
 
 
 def test_where_rounds_have_a_deadline_no_other_worth_is_looked_for(measured):
     late = "decision.deadline_ms=500"
-    assert forecast(measured, late, policy="typical").worth == forecast(measured, late).worth
+    assert forecast(measured, late).worth == forecast(measured, late, policy="mean").worth
 
 
-def test_a_typical_run_decides_by_its_worth(measured):
+def test_a_run_decides_by_its_worth(measured):
     w = wfl.world(scenario(), 0)
-    typical, joint = prepare(POLICIES["typical"], w, measured), prepare(POLICIES["joint"], w, measured)
+    typical, mean = prepare(POLICIES["joint"], w, measured), prepare(POLICIES["mean"], w, measured)
     p = wfl.problem(w, measured, w.air.mean_gain)
-    assert typical.decide(p).deadline == replace(joint, worth=typical.worth).decide(p).deadline
+    assert typical.decide(p).deadline == replace(mean, worth=typical.worth).decide(p).deadline
     dear = replace(typical, worth=100 * typical.worth).decide(p)
     assert dear.objective < typical.decide(p).objective
 

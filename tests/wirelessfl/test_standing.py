@@ -1,5 +1,7 @@
 """Decisions that stand for several rounds are paid for on the channels of those rounds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -39,7 +41,8 @@ def still(w, count=4):
 @pytest.mark.parametrize("policy", ["joint", "equal-band"])
 def test_decided_in_every_round_nothing_is_lost_by_standing(place, policy):
     _, w, measured = place
-    decider, there = at(1, w, measured, policy)
+    there = at(1, w, measured)[1]
+    decider = prepare(replace(POLICIES[policy], worth="mean"), there, measured)
     gains = there.air.forecast(there.rng("forecast"), 32, there.knowledge, 0.0)
     assert_allclose(time_of_progress(decider, there, measured, gains), decider.worth, rtol=0.02)
 
