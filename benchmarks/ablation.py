@@ -59,6 +59,8 @@ class Arm:
         Names of ``LEVERS``.
     own : tuple of str
         Settings that the others do not have.
+    participation : float
+        Least share of the rounds that a device takes part in [1].
     personal : bool
         Whether its target is that on the devices' own classes.
     """
@@ -66,6 +68,7 @@ class Arm:
     policy: str
     open: tuple[str, ...] = tuple(LEVERS)
     own: tuple[str, ...] = ()
+    participation: float = 1.0
     personal: bool = False
 
 
@@ -94,6 +97,9 @@ ARMS = {
     "greedy": Arm("greedy"),
     "online": Arm("online"),
     "mean": Arm("mean"),
+    "sit out 0.2": Arm("joint", participation=0.8),
+    "sit out 0.5": Arm("joint", participation=0.5),
+    "sit out any": Arm("joint", participation=0.0),
     "no-pruning": Arm("no-pruning"),
     "equal": Arm("equal"),
     "equal, no compression": Arm("equal", ()),
@@ -131,7 +137,8 @@ def scenario(study: str, arm: str) -> Scenario:
     """The settings of a cell."""
     chosen = ARMS[arm]
     levers = [f"decision.{name}={LEVERS[name]}" for name in chosen.open]
-    return load(None, [f"name={study}", *COMMON, *STUDIES[study].settings, *levers, *chosen.own])
+    least = f"decision.participation={chosen.participation}"
+    return load(None, [f"name={study}", *COMMON, *STUDIES[study].settings, *levers, least, *chosen.own])
 
 
 def first(arm: str) -> str:

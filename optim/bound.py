@@ -71,6 +71,8 @@ class Constants:
         delta, relative bias of averaging client sides as seldom as the training does; zero when it does every round [1].
     descent : float
         Mean along the pilot of |grad F|^2 less eta beta sigma^2 sum omega^2: what its rounds had to lose. 0 if it is not known.
+    dissimilarity : float
+        B^2, the sum of sum omega_k |grad F_k|^2 over that of |grad F|^2; 1 for devices with the same data [1].
     """
 
     step: float
@@ -86,12 +88,14 @@ class Constants:
     weight: NDArray
     drift: ArrayLike = 0.0
     descent: float = 0.0
+    dissimilarity: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("step", "rounds", "start"):
             check(name, getattr(self, name), "1", 0.0, np.inf, positive=True)
         for name in ("smoothness", "sampling", "bias", "noise", "gradient", "weight", "drift", "descent"):
             check(name, getattr(self, name), "1", 0.0, np.inf)
+        check("dissimilarity", self.dissimilarity, "1", 1.0, np.inf)
 
     @property
     def unit(self) -> float:
@@ -135,6 +139,29 @@ def constants_form(known: Constants, weights: NDArray, interval: int = 1) -> For
 
 def _added_noise(known: Constants, w: NDArray, unit: float) -> NDArray:
     return known.step * w**2 * known.noise / unit
+
+
+def absence(known: Constants, weights: NDArray, who: NDArray) -> float:
+    r"""What a round loses, by the relative form, because not all devices are in it: to be added to Phi of those that are [1].
+
+    The average over the devices ``who`` (K,), by their ``weights`` (K,) scaled to them, misses the mean gradient. Where who is
+    absent has nothing to do with what data it has, devices are exchangeable, and with s = sum of omega over those present,
+    q_s = sum of omega^2 over them and q over all, the squared bias relative to |grad F|^2 is in the mean
+
+    .. math::
+
+        \kappa = (B^2 - 1)\,[q_s / s^2 - 2 q_s / s + q] / (1 - q),\qquad
+        \Phi = (1 + r)\,\kappa + r\,[q_s / (s^2 q) - 1]                                                            \tag{5}
+
+    with the second part for the sampling noise of fewer mini-batches. For n of K equal shares, kappa is
+    (B^2 - 1) (K - n) / (n (K - 1)).
+    """
+    there, share = weights[who].sum(), known.sampling_share(weights)
+    if who.all() or not there:
+        return 0.0 if there else 1.0
+    few, all_of_them = np.sum(weights[who] ** 2), np.sum(weights**2)
+    bias = (known.dissimilarity - 1) * (few / there**2 - 2 * few / there + all_of_them) / (1 - all_of_them)
+    return float((1 + share) * bias + share * (few / (there**2 * all_of_them) - 1))
 
 
 def relative(known: Constants, weights: NDArray) -> tuple[NDArray, PowerLaw]:

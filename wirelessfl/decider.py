@@ -41,6 +41,8 @@ class Decider:
         Rounds from one averaging of client sides to the next.
     longest : float
         What cannot be done within so long cannot be done, where there is no deadline [s].
+    participation : float
+        Least share of the rounds that a device takes part in, on average; below 1 it may sit a round out [1].
     """
 
     policy: Policy
@@ -50,6 +52,7 @@ class Decider:
     worth: float = 0.0
     columns: tuple[int, ...] | None = None
     interval: int = 1
+    participation: float = 1.0
 
     @property
     def often(self) -> float:
@@ -75,22 +78,39 @@ class Decider:
             return SCHEMES[self.policy.scheme].solve(p, self.deadline, self.worth)
         shares = self.shares(p)
         if not self.deadline:
-            online = so_far.price if so_far else None
-            worth = {"typical": self.worth, "mean": self.worth, "online": online, "greedy": None}[self.policy.worth]
+            greedy = self.policy.worth == "greedy" or (self.policy.worth == "online" and so_far is None)
+            worth = None if greedy else self.price(so_far)
             found = time_to_accuracy(p, worth, exponent=self.exponent, shares=shares, start=start)
         else:
             found = telling_progress(solve_kkt(p) if shares is None else solve_shares(p, shares))
         return found if self.policy.power else at_full_power(p, found)
 
+    def price(self, so_far: Worth | None) -> float:
+        """What a full round's progress is worth [s]: where devices may sit out, or progress is priced as rounds go by, what it
+        has taken ``so_far``; otherwise, and at the beginning, as found beforehand."""
+        running = self.participation < 1 or self.policy.worth in ("online", "greedy")
+        return so_far.price if so_far and running else self.worth
+
     def shares(self, p: Deadline) -> NDArray | None:
         """The fixed fractions of the band (K,) [1], if it is not to be decided."""
         return None if self.policy.band else equal_shares(p.shape[-2])
 
-    def after(self, so_far: Worth | None, now: Allocation) -> Worth:
-        """What was seen of times and progress, with one more round."""
-        time, loss = float(now.latency.max()), float(now.objective)
+    def after(self, so_far: Worth | None, now: Allocation, absence: float) -> Worth:
+        """What was seen of times and progress, with one more round, in which those absent cost ``absence`` [1].
+
+        Where devices may sit out it begins with what was found beforehand, for all, as if some rounds had been.
+        """
+        time, loss = float(now.latency.max()), float(now.objective) + absence
+        if so_far is None and self.participation < 1 and 0 < self.worth < np.inf:
+            so_far = Worth.prior(self.worth, exponent=self.exponent)
         left = max(1 - loss, 1e-9) ** self.exponent
         return so_far.after(time, loss) if so_far else Worth(time, left, self.exponent)
+
+    def cost(self, now: Allocation, absence: float, worth: float) -> float:
+        """T - worth (1 - Phi)^gamma of a round in which those absent cost ``absence`` [s]; ``inf`` where it makes no progress."""
+        if not now.status.feasible:
+            return float("inf")
+        return float(Goal(worth, self.exponent).score(now.latency.max(), now.objective + absence))
 
     def forecast(self, sampled: Deadline) -> tuple[float, float]:
         """Share of a batch of channels without feasible decision [1]; mean time of a full round's progress on the others [s].
@@ -133,8 +153,7 @@ class Decider:
         """How much stands in the way of each device (K,), to tell whose case is the worst: its share of the band over what it
         may have, and, where no band is enough, more than any of those: how far it is from the deadline and its budget."""
         p = self._bounded(whole)
-        keep = 1 - p.prune_max
-        share = np.broadcast_to(least_band(p, np.broadcast_to(p.prune_max, p.shape)), p.shape).min(-1) / p.band
+        keep, share = 1 - p.prune_max, _share(p)
         air = over(*np.broadcast_arrays(uplink_load(p.costs, keep), (p.gain * p.peak_power / LN2)[..., None]))
         late = ((p.costs.fixed_time + keep * p.costs.kept_time + air) / p.deadline).min(-1)
         hungry = ((p.costs.fixed_energy + keep * p.costs.kept_energy) / p.energy_budget[..., None]).min(-1)
@@ -142,6 +161,10 @@ class Decider:
         shares = self.shares(p)
         own = np.where(hopeless, 0.0, share) / (1.0 if shares is None else shares)
         return np.where(hopeless, 1e100 * (1 + np.minimum(late + hungry, 1e100)), own)
+
+    def crowding(self, whole: Deadline, within: float) -> NDArray:
+        """The least share of the band that each device (K,) would need in a round of so long [s], all of it at most [1]."""
+        return np.minimum(_share(replace(self.allowed(whole), deadline=np.array(within))), 1.0)
 
     def advice(self, whole: Deadline, found: Allocation, names: NDArray | None = None) -> str:
         """What stood in the way of an infeasible decision, among what this policy may decide, and the cure.
@@ -162,3 +185,9 @@ class Decider:
             return p
         fixed = np.minimum(self.policy.ratio, p.prune_max)
         return replace(p, prune_max=fixed, prune_min=fixed)
+
+
+def _share(p: Deadline) -> NDArray:
+    """The least share of the band that each device (K,) could do with by the deadline, pruned to the limit [1]."""
+    share: NDArray = np.broadcast_to(least_band(p, np.broadcast_to(p.prune_max, p.shape)), p.shape).min(-1) / p.band
+    return share

@@ -23,6 +23,8 @@ class Policy:
         Whether the band is shared out by the solver; otherwise in equal shares.
     power : bool
         Otherwise everyone sends at full power.
+    presence : bool
+        Whether a device may sit a round out, as far as ``decision.participation`` lets it.
     interval : bool
         Whether averaging may be rarer than the scenario's training says.
     worth : str
@@ -39,12 +41,13 @@ class Policy:
     ratio: float = 0.0
     band: bool = True
     power: bool = True
+    presence: bool = True
     interval: bool = True
     worth: Worth = "typical"
     scheme: str = ""
 
 
-NONE = Policy(splits=False, bits=False, dropout=False, pruning=False, band=False, power=False, interval=False)
+NONE = Policy(splits=False, bits=False, dropout=False, pruning=False, band=False, power=False, presence=False, interval=False)
 #: Policies by name, as ``decision.policies`` of a scenario takes them.
 POLICIES = {
     "joint": Policy(),
@@ -55,13 +58,14 @@ POLICIES = {
     "fixed-dropout": Policy(dropout=False),
     "fixed-interval": Policy(interval=False),
     "full-power": Policy(power=False),
+    "everyone": Policy(presence=False),
     "mean": Policy(worth="mean"),
     "online": Policy(worth="online"),
     "greedy": Policy(worth="greedy"),
     "equal": NONE,
     # published schemes, reconstructed
     "light-fixed": replace(NONE, ratio=0.3),                      # lightweight FedSL, with training.update_bits and dropout
-    "epsl-descent": Policy(splits=False, bits=False, dropout=False, pruning=False, interval=False, worth="mean",
-                           scheme="epsl-descent"),
-    "prune-kkt": Policy(interval=False, worth="mean", scheme="prune-kkt"),      # pruning and personalisation
+    "epsl-descent": Policy(splits=False, bits=False, dropout=False, pruning=False, presence=False, interval=False,
+                           worth="mean", scheme="epsl-descent"),
+    "prune-kkt": Policy(presence=False, interval=False, worth="mean", scheme="prune-kkt"), # pruning and personalisation
 }

@@ -32,7 +32,12 @@ def constants(w: World, measured: Calibration) -> bound.Constants:
         sampling=measured.sampling_noise, bias=np.array(measured.compression_bias)[cut, way],
         noise=np.array(measured.compression_noise)[cut, way],
         drift=np.array(measured.drift)[cut, measured.interval_number(w.algorithm.interval)],
-        descent=max(descent, 0.0), **per_cut, **total)
+        descent=max(descent, 0.0), dissimilarity=max(measured.dissimilarity, 1.0), **per_cut, **total)
+
+
+def absence(w: World, measured: Calibration, who: NDArray) -> float:
+    """What a round loses because only ``who`` (K,) is in it, by the relative form, whatever form weighs the rest [1]."""
+    return bound.absence(constants(w, measured), w.weights, who)
 
 
 def problem(w: World, measured: Calibration, gain: NDArray, download: float = 1.0, upload: float = 1.0) -> Deadline:

@@ -63,7 +63,9 @@ class Record:
     allocation : Allocation
         What was planned, with zeros for devices that were left out.
     who : (K,) bool array
-        Devices that were not left out.
+        Devices that were not left out, and did not sit out.
+    absence : float
+        What the others' absence loses of the round's progress [1].
     fate : Fate
         What became of the plan.
     compression : (K,) sequence of Compression
@@ -94,6 +96,7 @@ class Record:
     speed: NDArray
     allocation: Allocation
     who: NDArray
+    absence: float
     fate: Fate
     compression: Sequence[Compression]
     interval: int
@@ -113,7 +116,7 @@ def rounds_table(records: Iterable[Record]) -> pd.DataFrame:
         "own_accuracy": r.own_accuracy, "train_loss": r.train_loss, "planned_s": float(r.allocation.latency.max()),
         "latency_s": r.latency, "elapsed_s": r.elapsed, "energy_j": r.energy, "spent_j": r.spent,
         "uplink_bits": r.uplink_bits, "downlink_bits": r.downlink_bits, "interval": r.interval, **_counts(r),
-        "progress_lost": float(r.allocation.objective), "gap": float(r.allocation.gap),
+        "progress_lost": float(r.allocation.objective) + r.absence, "gap": float(r.allocation.gap),
         "price_per_hz": float(r.allocation.price), "status": r.status.name.lower()} for r in records])
 
 

@@ -13,8 +13,9 @@ from learning.evaluate import NOT_TESTED, Scores, evaluate_all
 from learning.precision import precision
 from learning.threads import one_thread
 from wirelessfl.config import choose
-from wirelessfl.decide import Decision, Scene, decide, transfers
+from wirelessfl.decide import decide, transfers
 from wirelessfl.decider import Decider
+from wirelessfl.decision import Decision, Scene
 from wirelessfl.fate import NOTHING, Downlink, Fate, fate
 from wirelessfl.known import Known, calibrated, due, renewed
 from wirelessfl.policy import POLICIES
@@ -158,8 +159,8 @@ def played(run: Run, now: Progress) -> tuple[Progress, Record]:
                      now.spent + energy, decision, known, over=last or lost)
     return after, Record(
         run.policy, run.seed, number, *scores, *told, latency, after.elapsed, energy, after.spent, decision.cut, truth.up,
-        w.hardware.speed, decision.plan, decision.who, done, [chosen.compression for chosen in decision.chosen_options],
-        w.algorithm.interval, Wall(*watch.laps), advice)
+        w.hardware.speed, decision.plan, decision.who, decision.absence, done,
+        [chosen.compression for chosen in decision.chosen_options], w.algorithm.interval, Wall(*watch.laps), advice)
 
 
 def happen(w: World, decision: Decision, scene: Scene, truth: Gains) -> Fate:

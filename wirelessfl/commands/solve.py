@@ -12,11 +12,11 @@ from optim.deadline import residual
 from optim.problem import Deadline
 from wirelessfl.commands.arguments import Commands, command, scenario
 from wirelessfl.config import choose, load
-from wirelessfl.decide import afresh
 from wirelessfl.known import calibrated
 from wirelessfl.options import FIELDS, LEVERS
 from wirelessfl.policy import POLICIES
 from wirelessfl.prepare import prepare
+from wirelessfl.presence import afresh
 from wirelessfl.pricing import priced
 from wirelessfl.record import allocation_table
 from wirelessfl.world import World, world

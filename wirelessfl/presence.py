@@ -1,0 +1,120 @@
+r"""Who takes part in a round: those who can, less those for whom waiting costs more than their part is worth.
+
+Everybody in every round is dear: a round lasts as long as its worst link, and under Rayleigh fading with a mean that does not
+exist. If each device need be there in the share pi of the rounds only, the least time of progress under these K conditions has,
+by their multipliers nu, in each round the set S of devices and the decision for them that make
+
+.. math:: T - \mu\,(1 - \Phi_S - \Phi_{absent})^\gamma - \textstyle\sum_{k \in S} \nu_k                         \tag{1}
+
+least. mu is the running price of progress, and nu follows the rounds: it grows by a step times pi in each, and falls by the step
+where the device takes part, never below zero. Sets are looked for among those without the n devices that want most of the band
+for their credit nu, going up or down from the last round's n as long as (1) falls: a search, without a certificate of its own.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channels.links import Gains
+from learning.calibration import Calibration
+from optim.allocation import Allocation, Status
+from optim.problem import Deadline
+from wirelessfl.decider import Decider
+from wirelessfl.decision import Decision
+from wirelessfl.pricing import absence, priced
+from wirelessfl.world import World
+
+Found = tuple[NDArray, Allocation, Deadline]      # who takes part (K,), the decision for them, and what it solves
+Solve = Callable[[NDArray, NDArray], tuple[Allocation, Deadline]]      # of some devices (K,), with so much energy (K,) [J] each
+SLOWER = 10.0        # a battery may stretch a round by so much; who asks for more is left out
+STEP = 0.1           # of nu, in prices of a full round's progress
+
+
+def afresh(w: World, measured: Calibration, decider: Decider, gains: Gains, times: float, energy: NDArray,
+           before: Decision | None = None) -> Found:
+    """Who takes part (K,), the decision for them, and what it solves: at gains (K,) [1], with so much energy (K,) left [J].
+
+    The transfers of client models count so many ``times``; ``before`` is the last round's decision, to go on from.
+    """
+    start, so_far = (None, None) if before is None else before.last
+
+    def whole(who: NDArray, energy: NDArray) -> tuple[Allocation, Deadline]:
+        p = priced(w, measured, gains, np.full((len(who), 2), times), who, energy)
+        return decider.decide(p, start, so_far), p
+
+    def solved(who: NDArray) -> Found:
+        return of_those_who_can(whole, decider, who, energy, w.scenario.decision.absent == "stop")
+
+    everyone = np.ones(energy.shape, bool)
+    if decider.participation == 1:
+        return solved(everyone)
+    price, credit, out, within = decider.price(so_far), np.zeros(energy.shape), 0, 0.0
+    if before is not None:
+        credit, out, within = before.credit, int((~before.chosen).sum()) % len(before.chosen), before.lasts
+    within = within or lasts(solved(everyone)[1]) or decider.longest
+    whole_problem = priced(w, measured, gains, np.full((len(everyone), 2), times), energy=energy)
+    dearest = np.argsort(credit - within * decider.crowding(whole_problem, within), kind="stable")
+
+    @cache
+    def without(count: int) -> Found:
+        return solved(~np.isin(np.arange(len(everyone)), dearest[:count]))
+
+    def cost(count: int) -> float:
+        who, now, _ = without(count)
+        return decider.cost(now, absence(w, measured, who), price) - float(credit[who].sum())
+
+    best = downhill(cost, out, len(everyone) - 1)
+    return without(best) if cost(best) < np.inf else solved(everyone)
+
+
+def downhill(cost: Callable[[int], float], start: int, most: int) -> int:
+    """A number of 0 to ``most`` whose neighbours cost no less, walking from ``start``."""
+    here = min(start, most)
+    for step in (1, -1):
+        while 0 <= here + step <= most and cost(here + step) < cost(here):
+            here += step
+    return here
+
+
+def credited(decider: Decider, decision: Decision, before: NDArray) -> NDArray:
+    """nu (K,) after a round, of what it was ``before`` [s]."""
+    step = STEP * decider.price(decision.so_far)
+    if decider.participation == 1 or not np.isfinite(step):
+        return before
+    grown: NDArray = np.maximum(before + step * (decider.participation - decision.who), 0.0)
+    return grown
+
+
+def of_those_who_can(solve: Solve, decider: Decider, who: NDArray, energy: NDArray, everyone: bool) -> Found:
+    """The decision for as many of ``who`` as there is one for: while there is none, who stands in its way most is left out.
+
+    Where that would be the last one, what it was for all of them, infeasible.
+    """
+    at_first = None
+    while True:
+        now, p = solve(who, energy + np.inf)
+        now = decider.in_time(now, p)
+        want = now.energy / np.maximum(energy[who], 1e-300)
+        if now.status.feasible and np.any(want > 1):
+            poor, q = solve(who, energy)
+            poor = decider.in_time(poor, q)
+            if poor.status.feasible and np.all(poor.energy <= energy[who] * (1 + 1e-9)) and lasts(poor) <= SLOWER * lasts(now):
+                return who, poor, q
+            now, p = replace(now, status=Status.ENERGY), q
+        elif not now.status.feasible:
+            want = decider.need(p)
+        if now.status.feasible or now.status is Status.PROGRESS:
+            return who, now, p
+        at_first = (who, now, p) if at_first is None else at_first
+        if everyone or len(want) == 1:
+            return at_first
+        who = who.copy()
+        who[np.flatnonzero(who)[np.argmax(want)]] = False
+
+
+def lasts(now: Allocation) -> float:
+    """Planned time of a round [s]."""
+    return float(now.latency.max())
