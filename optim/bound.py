@@ -142,26 +142,23 @@ def _added_noise(known: Constants, w: NDArray, unit: float) -> NDArray:
 
 
 def absence(known: Constants, weights: NDArray, who: NDArray) -> float:
-    r"""What a round loses, by the relative form, because not all devices are in it: to be added to Phi of those that are [1].
+    r"""What a round loses, by form (3), because only ``who`` (K,) is in it: to be added to Phi of those that are [1].
 
-    The average over the devices ``who`` (K,), by their ``weights`` (K,) scaled to them, misses the mean gradient. Where who is
-    absent has nothing to do with what data it has, devices are exchangeable, and with s = sum of omega over those present,
-    q_s = sum of omega^2 over them and q over all, the squared bias relative to |grad F|^2 is in the mean
+    The server averages over them by their data ``weights`` (K,), scaled to the shares omega' that sum to one, and misses the
+    mean gradient. Where who is absent has nothing to do with what data it has, this adds in the mean over who it may be
 
-    .. math::
+    .. math:: \Phi = (1 + r)\,\kappa + r\,(\|\omega'\|^2 / \|\omega\|^2 - 1),\qquad
+              \kappa = (B^2 - 1)\,\|\omega' - \omega\|^2 / (1 - \|\omega\|^2)                                       \tag{5}
 
-        \kappa = (B^2 - 1)\,[q_s / s^2 - 2 q_s / s + q] / (1 - q),\qquad
-        \Phi = (1 + r)\,\kappa + r\,[q_s / (s^2 q) - 1]                                                            \tag{5}
-
-    with the second part for the sampling noise of fewer mini-batches. For n of K equal shares, kappa is
-    (B^2 - 1) (K - n) / (n (K - 1)).
+    the second part being the noise of fewer mini-batches. For n of K equal shares kappa is (B^2 - 1) (K - n) / (n (K - 1)). If
+    nobody is there all is lost.
     """
-    there, share = weights[who].sum(), known.sampling_share(weights)
-    if who.all() or not there:
-        return 0.0 if there else 1.0
-    few, all_of_them = np.sum(weights[who] ** 2), np.sum(weights**2)
-    bias = (known.dissimilarity - 1) * (few / there**2 - 2 * few / there + all_of_them) / (1 - all_of_them)
-    return float((1 + share) * bias + share * (few / (there**2 * all_of_them) - 1))
+    if not who.any():
+        return 1.0
+    there, square, share = np.where(who, weights, 0.0), np.sum(weights**2), known.sampling_share(weights)
+    there = there / there.sum()
+    bias = (known.dissimilarity - 1) * np.sum((there - weights) ** 2) / (1 - square) if square < 1 else 0.0
+    return float((1 + share) * bias + share * (np.sum(there**2) / square - 1))
 
 
 def relative(known: Constants, weights: NDArray) -> tuple[NDArray, PowerLaw]:
