@@ -1,10 +1,10 @@
 """Predicted against measured rounds: ``python -m benchmarks.bound [study ...] [--minutes M] [--seeds N]``.
 
-Lightweight FedSL with one lever pulled (pruning at each cut, bits, dropout, interval), all devices alike, SGD at the default
-learning rate, against what both forms of the bound say of it. A cell (lever and what it is pulled to, seed) that is
-in docs/bound/STUDY.csv is not run again. Then each seed is calibrated, if it is not (docs/bound/STUDY-calibration-SEED.json: of
-pruning, and of the other levers, which are not pulled at all cuts). Nothing is begun after ``--minutes``. Predictions, tables and
-pictures are then made anew (``benchmarks.bound_report``).
+Lightweight FedSL with one lever pulled (pruning at each cut, bits, dropout, interval, absent devices), all devices that are there
+alike, SGD at the default learning rate, against what both forms of the bound say of it. A cell (lever and what it is pulled to,
+seed) that is in docs/bound/STUDY.csv is not run again. Then each seed is calibrated, if it is not
+(docs/bound/STUDY-calibration-SEED.json: of pruning, and of the other levers, which are not pulled at all cuts). Nothing is begun
+after ``--minutes``. Predictions, tables and pictures are then made anew (``benchmarks.bound_report``).
 
 Data sets other than digits are looked for in the folder that WIRELESSFL_DATA names.
 """
@@ -14,7 +14,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import islice, product
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.bound_report import report
-from benchmarks.bound_runs import Pull, known, losses, measured, models
+from benchmarks.bound_runs import Pull, known, losses, measured, missing, models
 from benchmarks.study import append, chosen, done, revision
 from learning.calibration import Calibration
 from learning.evaluate import evaluate
@@ -32,7 +32,7 @@ from wirelessfl.world import World, world
 
 FOLDER = Path(__file__).parents[1] / "docs" / "bound"
 SMOOTHING = 5                    # tests whose mean reaches a goal
-CELL = ["lever", "cut", "ratio", "update_bits", "smashed_bits", "dropout", "interval", "seed"]
+CELL = [*(field.name for field in fields(Pull)), "seed"]
 
 
 @dataclass(frozen=True)
@@ -64,22 +64,24 @@ class Study:
 
 
 def pulls(cuts: Sequence[int], ratios: Sequence[float], some: Sequence[int], update: Sequence[int], smashed: Sequence[int],
-          dropouts: Sequence[float], intervals: Sequence[int]) -> tuple[Pull, ...]:
-    """No lever, pruning at ``cuts``, and the other levers at ``some`` cuts."""
+          dropouts: Sequence[float], intervals: Sequence[int], absents: Sequence[float]) -> tuple[Pull, ...]:
+    """No lever, pruning at ``cuts``, and the other levers at ``some`` cuts: absence at one, for there the cut changes nothing."""
     return (Pull(), *(Pull("pruning", c, ratio=r) for c, r in product(cuts, ratios)),
             *(Pull("update bits", c, update_bits=b) for c, b in product(some, update)),
             *(Pull("smashed bits", c, smashed_bits=b) for c, b in product(some, smashed)),
             *(Pull("dropout", c, dropout=d) for c, d in product(some, dropouts)),
-            *(Pull("interval", c, interval=i) for c, i in product(some, intervals)))
+            *(Pull("interval", c, interval=i) for c, i in product(some, intervals)),
+            *(Pull("absence", c, absent=a) for c, a in product(some[:1], absents)),
+            *(Pull("the same absent", c, absent=a, same=True) for c, a in product(some[:1], absents)))
 
 
 STUDIES = {
     "digits": Study(("data.dataset=digits",), (0, 1, 2, 3, 4),
                     pulls((1, 2, 3, 4), (0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (2, 4), (1, 2, 3, 4, 6, 8), (1, 2, 3, 4, 8),
-                          (0.25, 0.5, 0.75, 0.9), (2, 4, 8, 16, 32)),
+                          (0.25, 0.5, 0.75, 0.9), (2, 4, 8, 16, 32), (0.2, 0.4, 0.5, 0.6, 0.7, 0.8)),
                     280, 2, (0.85, 0.9, 0.93), (0.5, 0.35, 0.25)),
     "fashion-mnist": Study(("data.dataset=fashion-mnist", "data.train=4000", "data.test=1000"), (0,),
-                           pulls((2, 4), (0.25, 0.5, 0.7, 0.9), (2,), (2, 3, 4), (1, 2, 4), (0.5, 0.9), (4, 16)),
+                           pulls((2, 4), (0.25, 0.5, 0.7, 0.9), (2,), (2, 3, 4), (1, 2, 4), (0.5, 0.9), (4, 16), (0.3, 0.6)),
                            240, 2, (0.65, 0.7, 0.75), (1.0, 0.8, 0.7)),
 }
 
@@ -105,11 +107,11 @@ def main() -> None:
 def go_on(name: str, seed: int, until: float) -> None:
     """Run the cells of one seed that are missing."""
     study, path = STUDIES[name], FOLDER / f"{name}.csv"
-    missing = list(cells(study, seed, path))
-    if not missing or time.time() > until:
+    left = list(cells(study, seed, path))
+    if not left or time.time() > until:
         return
     w = world(load(None, list(study.settings)), seed)
-    for pull in missing:
+    for pull in left:
         if time.time() < until:
             row = asdict(pull) | {"seed": seed, **run(w, pull, study), "commit": revision()}
             append(path, [row])
@@ -176,8 +178,10 @@ def lost(w: World, found: Calibration, pull: Pull) -> dict[str, float]:
     """Phi and its causes by both forms, the share r of sampling noise, and how far the step is from 1 / beta [1]."""
     here = known(w, found, pull)
     row = {"sampling": here.sampling_share(w.weights), "lr_beta": here.step * here.smoothness}
+    away = missing(w, here, pull)
     for name, (_, loss) in losses(w, here, pull).items():
-        row |= {name: float(loss.total)} | {f"{name}_{cause}": float(value) for cause, value in vars(loss).items()}
+        causes = {f"{name}_{cause}": float(value) for cause, value in vars(loss).items()}
+        row |= {name: float(loss.total) + away} | causes | {f"{name}_absence": away}
     return row
 
 

@@ -21,10 +21,10 @@ from matplotlib import pyplot as plt
 
 FORMS = {"relative": "relative (3)", "constants": "constants (2)"}
 LEVERS = {"pruning": "ratio", "update bits": "update_bits", "smashed bits": "smashed_bits", "dropout": "dropout",
-          "interval": "interval"}
+          "interval": "interval", "absence": "absent", "the same absent": "absent"}
 UNITS = {"pruning": "ratio [1]", "update bits": "update [bit]", "smashed bits": "smashed data [bit]", "dropout": "dropout [1]",
-         "interval": "interval [rounds]"}
-CELL = ["lever", "cut", *LEVERS.values(), "seed"]
+         "interval": "interval [rounds]", "absence": "absent [1]", "the same absent": "absent [1]"}
+CELL = ["lever", "cut", *dict.fromkeys(LEVERS.values()), "same", "seed"]
 MARKERS = dict(zip(range(1, 7), "os^Dv*", strict=True))
 HEADER = ("lever", "form", "runs", "never", "Spearman, settings", "Spearman, runs", "both finite", "measured / predicted, γ = 1",
           "error factor, γ = 1", "error factor, γ fitted", "predicted never, arrived", "predicted in time, never arrived")

@@ -1,11 +1,13 @@
 """Runs that are set beside the bound: lightweight FedSL with one lever pulled, all devices alike."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from learning import masking, params
 from learning.algorithm import Plan
@@ -15,7 +17,7 @@ from learning.calibration import Calibration
 from learning.crossing import Compression
 from learning.params import Params
 from learning.threads import one_thread
-from optim.bound import Constants, constants_form, relative_form
+from optim.bound import Constants, absence, constants_form, relative_form
 from optim.form import Form, Loss
 from wirelessfl.options import Option
 from wirelessfl.pricing import constants
@@ -40,6 +42,10 @@ class Pull:
         Share of the smashed data that is not sent [1].
     interval : int
         Rounds from one averaging of client sides to the next.
+    absent : float
+        Share of the devices that are not in a round [1].
+    same : bool
+        Whether these are the same in all rounds, or drawn anew in each.
     """
 
     lever: str = "none"
@@ -49,6 +55,8 @@ class Pull:
     smashed_bits: int = 32
     dropout: float = 0.0
     interval: int = 1
+    absent: float = 0.0
+    same: bool = False
 
     @property
     def compression(self) -> Compression:
@@ -68,16 +76,24 @@ def averaged(state: LightFedSLState, shares: Sequence[float]) -> Params:
     return {**state.model, **params.combine(torch.add, front, params.weighted_sum(moves, [share for _, share in present]))}
 
 
+def present(w: World, pull: Pull, number: int) -> NDArray:
+    """Who is in round ``number`` (K,)."""
+    order = w.rng("forecast", 0 if pull.same else number).permutation(len(w.shards))
+    who: NDArray = order >= round(pull.absent * len(w.shards))
+    return who
+
+
 def models(w: World, pull: Pull) -> Iterator[tuple[Params, float]]:
     """The averaged model before the first round and after each, and the mean loss of the round's mini-batches [nat]."""
     algorithm: Any = replace(w.algorithm, interval=pull.interval)                          # type: ignore[type-var]
     state, streams, shares = algorithm.init(len(w.shards)), w.streams(), w.weights.tolist()
-    plans, loss = [Plan(pull.cut, pull.ratio, pull.compression)] * len(w.shards), float("nan")
-    while True:
+    plan, loss = Plan(pull.cut, pull.ratio, pull.compression), float("nan")
+    for number in itertools.count():
         yield averaged(state, shares), loss
+        who = present(w, pull, number)
         with one_thread():
-            state, report = algorithm.step(state, w.shards, plans, streams)
-        loss = sum(share * each for share, each in zip(shares, report.loss, strict=True))
+            state, report = algorithm.step(state, w.shards, [plan if there else None for there in who], streams)
+        loss = float(np.average(np.array(report.loss)[who], weights=w.weights[who]))
 
 
 def measured(w: World, pulls: Sequence[Pull], rounds: int, samples: int = 64) -> Calibration:
@@ -92,6 +108,11 @@ def measured(w: World, pulls: Sequence[Pull], rounds: int, samples: int = 64) ->
 def known(w: World, found: Calibration, pull: Pull) -> Constants:
     """The bound's constants for the one option that a pull is."""
     return constants(replace(w, options=(Option(pull.cut, pull.compression),)).averaging(pull.interval), found)
+
+
+def missing(w: World, here: Constants, pull: Pull, rounds: int = 100) -> float:
+    """What those who are not there cost a round, the mean over some [1]."""
+    return float(np.mean([absence(here, w.weights, present(w, pull, number)) for number in range(rounds)]))
 
 
 def losses(w: World, here: Constants, pull: Pull) -> dict[str, tuple[Form, Loss]]:

@@ -70,8 +70,8 @@ def check(s: Scenario) -> Dataset:
     choose(PARTITIONS, s.data.partition, "data.partition")
     choose(BOUNDS, s.decision.bound, "decision.bound")
     if s.decision.participation < 1 and s.decision.when == "once":
-        raise SettingsError(f"decision.participation below 1 lets devices sit out by the channel of each round: decision.when must "
-                            f"be every-round, got {s.decision.when!r}, or participation 1, got {s.decision.participation:g} [1]")
+        raise SettingsError("decision.participation below 1 [1] lets devices sit out by the channel of each round: decision.when "
+                            f"must be every-round, got {s.decision.when!r}")
     device(s)
     try:
         air.check(s)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from numpy.testing import assert_allclose
 
 from benchmarks import bound_report
 from benchmarks.bound import CELL, Study, cells, goals, lost, pulls, run
-from benchmarks.bound_runs import Pull, averaged, measured, models
+from benchmarks.bound_runs import Pull, averaged, measured, models, present
 from benchmarks.bound_truth import Case, compared, square
 from learning.algorithm import Plan
 from wirelessfl.config import load
@@ -81,8 +82,8 @@ def test_a_cell_in_the_table_is_not_run_again(tmp_path):
 
 
 def test_pulls_are_counted_by_hand():
-    some = pulls((1, 2), (0.5,), (2,), (2, 4), (1,), (0.5,), (4, 8))
-    assert len(some) == len(set(some)) == 1 + 2 + 2 + 1 + 1 + 2
+    some = pulls((1, 2), (0.5,), (2,), (2, 4), (1,), (0.5,), (4, 8), (0.4, 0.6))
+    assert len(some) == len(set(some)) == 1 + 2 + 2 + 1 + 1 + 2 + 2 + 2
     assert some[0] == Pull()
 
 
@@ -95,6 +96,26 @@ def test_what_no_lever_loses_is_nothing_and_each_lever_is_a_cause_of_its_own(tas
         row = lost(task, found, pull)
         for form in bound_report.FORMS:
             assert row[form] == row[f"{form}_{cause}"] > 0
+
+
+def test_who_is_absent_is_drawn_anew_in_each_round_or_never_and_only_they_learn_nothing(task):
+    """Of three devices one is away; what it costs is a cause of its own, and the loss is that of who is there."""
+    one, same = Pull("absence", absent=0.34), Pull("the same absent", absent=0.34, same=True)
+    sets = [[tuple(present(task, pull, number)) for number in range(20)] for pull in (one, same)]
+    assert {sum(who) for some in sets for who in some} == {2}
+    assert len(set(sets[0])) == 3
+    assert len(set(sets[1])) == 1
+    found = measured(task, [Pull()], 6)
+    row = lost(task, found, one)
+    assert row["relative"] == row["relative_absence"] == row["constants_absence"] > 0
+    _, after = islice(models(task, same), 2)
+    algorithm, state = task.algorithm, task.algorithm.init(3)
+    plans = [Plan(2) if there else None for there in sets[1][0]]
+    state, told = algorithm.step(state, task.shards, plans, task.streams())
+    (served,) = algorithm.models(state)
+    assert all(torch.equal(value, served[name]) for name, value in after[0].items())
+    there = np.array(sets[1][0])
+    assert_allclose(after[1], np.average(np.array(told.loss)[there], weights=task.weights[there]))
 
 
 def test_the_bound_of_a_truth_cell_is_the_sum_of_its_causes_and_the_measured_gradient_is_of_all_data(task):
@@ -115,8 +136,8 @@ def table(slower, phi):
     rows = [{"lever": "none", "slower": 1.0, "relative": 0.0}]
     rows += [{"lever": "pruning", "slower": s, "relative": p} for s, p in zip(slower, phi, strict=True)]
     made = pd.DataFrame(rows)
-    return made.assign(cut=1, ratio=np.arange(len(made)) / 10, update_bits=32, smashed_bits=32, dropout=0.0, interval=1, seed=0,
-                       constants=made["relative"], rounds=50, **{"accuracy 0.9": 10 * made["slower"]})
+    return made.assign(cut=1, ratio=np.arange(len(made)) / 10, update_bits=32, smashed_bits=32, dropout=0.0, interval=1, absent=0.0,
+                       same=False, seed=0, constants=made["relative"], rounds=50, **{"accuracy 0.9": 10 * made["slower"]})
 
 
 def test_a_forecast_that_is_right_has_rank_one_and_no_error_and_its_exponent_is_found():

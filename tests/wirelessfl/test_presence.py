@@ -19,8 +19,8 @@ from wirelessfl.presence import STEP, afresh, downhill
 from wirelessfl.pricing import absence
 from wirelessfl.record import rounds_table
 
-SMALL = ("cell.devices=5", "training.rounds=30", "training.model=mlp", "decision.pilot_rounds=6", "data.train=200", "data.test=50",
-         "training.evaluate_every=30")
+SMALL = ("cell.devices=5", "training.rounds=30", "training.model=mlp", "decision.pilot_rounds=6", "data.train=200",
+         "data.test=50", "training.evaluate_every=30")
 
 
 def scenario(*more):
@@ -89,7 +89,8 @@ def test_a_device_in_a_deep_fade_sits_that_round_out_and_is_back_afterwards(meas
     gain[100:160, 2] = 1e-15
     ran = played(measured, "decision.participation=0.9", "training.rounds=60", *recorded(tmp_path, gain))
     faded = np.array([r.gain[2] < 1e-12 for r in ran])
-    assert faded.any() and not faded.all()
+    assert faded.any()
+    assert not faded.all()
     assert not any(r.who[2] for r, deep in zip(ran, faded, strict=True) if deep)
     assert np.mean([r.who[2] for r, deep in zip(ran, faded, strict=True) if not deep]) > 0.8
     assert max(latencies(ran)) < 3 * np.median(latencies(ran))
@@ -123,7 +124,7 @@ def test_price_and_progress_count_who_is_not_there(measured):
 
 
 def test_the_search_for_who_is_there_is_near_the_best_of_all_sets(measured):
-    """T - mu (1 - Phi) over all 31 sets of five devices, on twenty channels: it is about mu below zero, and 1 % of that is lost."""
+    """T - mu (1 - Phi) over all 31 sets of five devices, on twenty channels: less than 1 % of mu is lost."""
     w = wfl.world(scenario("decision.participation=0"), 0)
     decider = prepare(POLICIES["joint"], w, measured)
     only = replace(decider, participation=1.0)
@@ -163,7 +164,7 @@ def test_every_policy_that_decides_presence_lets_devices_sit_out(measured, polic
 
 
 def test_sitting_out_is_decided_on_each_rounds_channel_or_not_at_all():
-    with pytest.raises(SettingsError, match="participation below 1 .* decision.when must be every-round, got 'once'"):
+    with pytest.raises(SettingsError, match=r"participation below 1 .* decision\.when must be every-round, got 'once'"):
         wfl.world(scenario("decision.participation=0.5", "decision.when=once"), 0)
 
 
