@@ -96,7 +96,7 @@ def test_a_run_that_is_killed_goes_on(tmp_path, untouched):
 
 
 @pytest.mark.parametrize("algorithm", ["light-fedsl", "fsl-sage", "personalised", "epsl", "splitfed-v2"])
-@pytest.mark.parametrize("air", [(), MOVING])
+@pytest.mark.parametrize("air", [(), MOVING, ("decision.participation=0.5",)])
 def test_every_kind_of_state_goes_through_a_file(tmp_path, algorithm, air):
     """Also those in the middle of an interval, with moments of Adam, moving devices and half-empty batteries."""
     more = ("training.interval=2", "training.update_bits=8") if algorithm == "light-fedsl" else ()

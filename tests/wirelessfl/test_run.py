@@ -1,5 +1,6 @@
 import doctest
 import json
+import re
 import sys
 
 import numpy as np
@@ -157,5 +158,15 @@ def test_solve_shows_what_compresses_where_there_was_a_choice(capsys):
 def test_solve_says_who_is_left_out_and_why(capsys):
     assert main(["solve", *SMALL[:-2], "--set=decision.deadline_ms=5"]) == 0
     printed = capsys.readouterr().out
-    assert "left out  [1, 2]; with everyone: " in printed
+    assert re.search(r"left out  \[1, 2\], for [\d.]+ of a round's progress; with everyone there is no decision: ", printed)
     assert "allow at least" in printed
+
+
+def test_solve_says_who_sits_out_and_how_long_all_would_take(capsys):
+    assert main(["solve", *SMALL, "--set=decision.participation=0"]) == 0
+    printed = capsys.readouterr().out
+    told = re.search(r"sit out   \[(.+)\], for (0\.\d+) of a round's progress; with everyone it would take ([\d.]+) ms", printed)
+    lasts = re.search(r"round +([\d.]+) ms", printed)
+    rows = [line for line in printed.splitlines() if line.split()[:1] and line.split()[0].isdigit()]
+    assert len(rows) == 3 - len(told[1].split(","))
+    assert float(lasts[1]) < float(told[3])

@@ -17,7 +17,7 @@ from wirelessfl.options import FIELDS, LEVERS
 from wirelessfl.policy import POLICIES
 from wirelessfl.prepare import prepare
 from wirelessfl.presence import afresh
-from wirelessfl.pricing import priced
+from wirelessfl.pricing import absence, priced
 from wirelessfl.record import allocation_table
 from wirelessfl.world import World, world
 
@@ -46,7 +46,9 @@ def _solve(options: argparse.Namespace) -> int:
     if not who.all():
         p = priced(w, measured, seen, np.ones((len(who), 2)), energy=w.hardware.battery)
         everyone = decider.in_time(decider.decide(p), p)
-        print(f"left out  {np.flatnonzero(~who).tolist()}; with everyone: {decider.advice(p, everyone)}\n")
+        away = f"{np.flatnonzero(~who).tolist()}, for {absence(w, measured, who):.3g} of a round's progress; with everyone "
+        print(f"sit out   {away}it would take {float(everyone.latency.max()) * 1e3:.4g} ms\n" if everyone.status.feasible else
+              f"left out  {away}there is no decision: {decider.advice(p, everyone)}\n")
     _print_grades(replace(decider.allowed(whole), deadline=found.deadline), decider.own(found), certified=decider.policy.band)
     return 0
 
