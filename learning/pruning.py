@@ -77,7 +77,7 @@ def keep_mask(weights: Params, ratio: float, score: Params | None = None, scope:
     if scope not in SCOPES:
         raise ValueError(f"scope must be one of {', '.join(SCOPES)}, got {scope!r}")
     prunable = {name: p for name, p in weights.items() if p.dim() > 1}
-    scores = {name: _checked(name, p.abs() if score is None else score[name], p) for name, p in prunable.items()}
+    scores = {name: _magnitude(p) if score is None else _checked(name, score[name], p) for name, p in prunable.items()}
     cut = _each if scope == "layer" else _together
     return {**{name: torch.ones_like(p) for name, p in weights.items()},
             **{name: kept.view_as(prunable[name]).to(prunable[name].dtype) for name, kept in cut(scores, ratio).items()}}
@@ -88,8 +88,12 @@ def kept_of(size: int, ratio: float) -> int:
     return size - round(ratio * size)
 
 
+def _magnitude(p: Tensor) -> Tensor:
+    return p.detach().abs().flatten()
+
+
 def _checked(name: str, s: Tensor, p: Tensor) -> Tensor:
-    """The scores of one tensor in a row."""
+    """The given scores of one tensor in a row; looking into them makes an accelerator wait, which magnitudes do not."""
     if s.shape != p.shape or bool(s.isnan().any()):
         raise ValueError(f"score of {name} must be numbers of the shape {tuple(p.shape)}, got shape {tuple(s.shape)} "
                          f"with {int(s.isnan().sum())} NaN")
