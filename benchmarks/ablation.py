@@ -180,7 +180,7 @@ def run(cell: Cell, measured: Calibration) -> tuple[Cell, dict[str, Any]]:
     return cell, {
         "arm": arm, "seed": seed, **{name: _short(end[name]) for name in (*MEASURES, *OWN, *plain)}, "ran": len(records),
         "interval": records[-1].interval, "round_s": _short(np.mean([r.latency for r in records])),
-        "progress_lost": _short(np.mean([r.allocation.objective for r in records if r.who.any()])),
+        "progress_lost": _short(np.mean([r.allocation.objective + r.absence for r in records if r.who.any()])),
         "ratio": _short(np.mean([r.allocation.ratio[r.who].mean() for r in records if r.who.any()])),
         "blocks": _short(np.mean([r.cut[r.who].mean() for r in records if r.who.any()])),
         "deciding_s": _short(sum(r.wall.deciding for r in records)), "cpu_s": _short(time.process_time() - begun),

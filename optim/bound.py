@@ -155,9 +155,11 @@ def absence(known: Constants, weights: NDArray, who: NDArray) -> float:
     """
     if not who.any():
         return 1.0
+    if who.all():
+        return 0.0
     there, square, share = np.where(who, weights, 0.0), np.sum(weights**2), known.sampling_share(weights)
     there = there / there.sum()
-    bias = (known.dissimilarity - 1) * np.sum((there - weights) ** 2) / (1 - square) if square < 1 else 0.0
+    bias = (known.dissimilarity - 1) * np.sum((there - weights) ** 2) / (1 - square)
     return float((1 + share) * bias + share * (np.sum(there**2) / square - 1))
 
 

@@ -130,6 +130,12 @@ class Deadline:
         return self.change(_same, lambda v: xp.broadcast_to(v, shape[:-1])[..., index],
                            lambda v: xp.broadcast_to(v, shape)[..., index, :])
 
+    def alone(self) -> "Deadline":
+        """Each device by itself, as a batch of problems of one device: (..., K, 1) gains."""
+        xp, shape = namespace(self.gain), self.shape
+        return self.change(lambda v: v[..., None] if v.ndim else v, lambda v: xp.broadcast_to(v, shape[:-1])[..., None],
+                           lambda v: xp.broadcast_to(v, shape)[..., None, :])
+
     def only(self, allowed: NDArray) -> "Deadline":
         """The problem with options left out where ``allowed`` (..., K, O) is false: no ratio is left to them."""
         xp = namespace(self.gain)

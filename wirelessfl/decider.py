@@ -95,19 +95,24 @@ class Decider:
         """The fixed fractions of the band (K,) [1], if it is not to be decided."""
         return None if self.policy.band else equal_shares(p.shape[-2])
 
-    def after(self, so_far: Worth | None, now: Allocation, absence: float) -> Worth:
+    def after(self, so_far: Worth | None, now: Allocation, absence: float) -> Worth | None:
         """What was seen of times and progress, with one more round, in which those absent cost ``absence`` [1].
 
-        Where devices may sit out it begins with what was found beforehand, for all, as if some rounds had been.
+        It begins with the first round that makes some; where devices may sit out, with what was found beforehand, for all, as if
+        some rounds had been.
         """
         time, loss = float(now.latency.max()), float(now.objective) + absence
         if so_far is None and self.participation < 1 and 0 < self.worth < np.inf:
             so_far = Worth.prior(self.worth, exponent=self.exponent)
-        left = max(1 - loss, 1e-9) ** self.exponent
-        return so_far.after(time, loss) if so_far else Worth(time, left, self.exponent)
+        if so_far is None:
+            return Worth(time, (1 - loss) ** self.exponent, self.exponent) if loss < 1 else None
+        return so_far.after(time, loss)
 
     def cost(self, now: Allocation, absence: float, worth: float) -> float:
-        """T - worth (1 - Phi)^gamma of a round in which those absent cost ``absence`` [s]; ``inf`` where it makes no progress."""
+        """T - worth (1 - Phi)^gamma of a round in which those absent cost ``absence`` [s]; ``inf`` where it makes no progress.
+
+        The round itself was decided as if nobody were absent, which is the same for gamma = 1 and a price that is given.
+        """
         if not now.status.feasible:
             return float("inf")
         return float(Goal(worth, self.exponent).score(now.latency.max(), now.objective + absence))
@@ -153,7 +158,8 @@ class Decider:
         """How much stands in the way of each device (K,), to tell whose case is the worst: its share of the band over what it
         may have, and, where no band is enough, more than any of those: how far it is from the deadline and its budget."""
         p = self._bounded(whole)
-        keep, share = 1 - p.prune_max, _share(p)
+        keep = 1 - p.prune_max
+        share = np.broadcast_to(least_band(p, np.broadcast_to(p.prune_max, p.shape)), p.shape).min(-1) / p.band
         air = over(*np.broadcast_arrays(uplink_load(p.costs, keep), (p.gain * p.peak_power / LN2)[..., None]))
         late = ((p.costs.fixed_time + keep * p.costs.kept_time + air) / p.deadline).min(-1)
         hungry = ((p.costs.fixed_energy + keep * p.costs.kept_energy) / p.energy_budget[..., None]).min(-1)
@@ -162,9 +168,10 @@ class Decider:
         own = np.where(hopeless, 0.0, share) / (1.0 if shares is None else shares)
         return np.where(hopeless, 1e100 * (1 + np.minimum(late + hungry, 1e100)), own)
 
-    def crowding(self, whole: Deadline, within: float) -> NDArray:
-        """The least share of the band that each device (K,) would need in a round of so long [s], all of it at most [1]."""
-        return np.minimum(_share(replace(self.allowed(whole), deadline=np.array(within))), 1.0)
+    def alone(self, whole: Deadline) -> NDArray:
+        """The least time that each device (K,) would need in an equal share of the band, pruned to the limit [s]."""
+        p = self.allowed(whole).alone()
+        return np.minimum(least_deadline(p, np.full(p.shape[:-1], 1 / p.shape[0])), LONGEST)
 
     def advice(self, whole: Deadline, found: Allocation, names: NDArray | None = None) -> str:
         """What stood in the way of an infeasible decision, among what this policy may decide, and the cure.
@@ -185,9 +192,3 @@ class Decider:
             return p
         fixed = np.minimum(self.policy.ratio, p.prune_max)
         return replace(p, prune_max=fixed, prune_min=fixed)
-
-
-def _share(p: Deadline) -> NDArray:
-    """The least share of the band that each device (K,) could do with by the deadline, pruned to the limit [1]."""
-    share: NDArray = np.broadcast_to(least_band(p, np.broadcast_to(p.prune_max, p.shape)), p.shape).min(-1) / p.band
-    return share

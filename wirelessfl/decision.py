@@ -40,7 +40,7 @@ class Decision:
     absence : float
         What the round loses because some devices are not in it, to be added to the loss of those that are [1].
     credit : (K,) array
-        What it is worth to have each device in the next round, beside what it brings: grows while it sits out [s].
+        By how many rounds each device lacks its least share of them [1].
     advice : str
         What stood in the way, where that ends the run.
     """

@@ -6,9 +6,10 @@ by their multipliers nu, in each round the set S of devices and the decision for
 
 .. math:: T - \mu\,(1 - \Phi_S - \Phi_{absent})^\gamma - \textstyle\sum_{k \in S} \nu_k                         \tag{1}
 
-least. mu is the running price of progress, and nu follows the rounds: it grows by a step times pi in each, and falls by the step
-where the device takes part, never below zero. Sets are looked for among those without the n devices that want most of the band
-for their credit nu, going up or down from the last round's n as long as (1) falls: a search, without a certificate of its own.
+least. mu is the running price of progress, and nu is ``STEP`` prices for each round that the device lacks of its share: that
+number grows by pi in each round and falls by one where it takes part, as planned, never below zero. Sets are looked for among
+those without the n devices that would take longest by themselves, in an equal share of the band and less their nu, going up or
+down from the last round's n as long as (1) falls: a search, without a certificate of its own.
 """
 
 from collections.abc import Callable
@@ -30,7 +31,7 @@ from wirelessfl.world import World
 Found = tuple[NDArray, Allocation, Deadline]      # who takes part (K,), the decision for them, and what it solves
 Solve = Callable[[NDArray, NDArray], tuple[Allocation, Deadline]]      # of some devices (K,), with so much energy (K,) [J] each
 SLOWER = 10.0        # a battery may stretch a round by so much; who asks for more is left out
-STEP = 0.1           # of nu, in prices of a full round's progress
+STEP = 0.1           # what a round that a device lacks is worth, in prices of a full round's progress
 
 
 def afresh(w: World, measured: Calibration, decider: Decider, gains: Gains, times: float, energy: NDArray,
@@ -51,12 +52,11 @@ def afresh(w: World, measured: Calibration, decider: Decider, gains: Gains, time
     everyone = np.ones(energy.shape, bool)
     if decider.participation == 1:
         return solved(everyone)
-    price, credit, out, within = decider.price(so_far), np.zeros(energy.shape), 0, 0.0
+    price, credit, out = decider.price(so_far), np.zeros(energy.shape), 0
     if before is not None:
-        credit, out, within = before.credit, int((~before.chosen).sum()) % len(before.chosen), before.lasts
-    within = within or lasts(solved(everyone)[1]) or decider.longest
-    whole_problem = priced(w, measured, gains, np.full((len(everyone), 2), times), energy=energy)
-    dearest = np.argsort(credit - within * decider.crowding(whole_problem, within), kind="stable")
+        credit, out = STEP * (price if price < np.inf else 0.0) * before.credit, int((~before.chosen).sum())
+    all_of_them = priced(w, measured, gains, np.full((len(everyone), 2), times), energy=energy)
+    dearest = np.argsort(credit - decider.alone(all_of_them), kind="stable")
 
     @cache
     def without(count: int) -> Found:
@@ -66,13 +66,14 @@ def afresh(w: World, measured: Calibration, decider: Decider, gains: Gains, time
         who, now, _ = without(count)
         return decider.cost(now, absence(w, measured, who), price) - float(credit[who].sum())
 
-    best = downhill(cost, out, len(everyone) - 1)
-    return without(best) if cost(best) < np.inf else solved(everyone)
+    return without(downhill(cost, out, len(everyone) - 1))
 
 
 def downhill(cost: Callable[[int], float], start: int, most: int) -> int:
-    """A number of 0 to ``most`` whose neighbours cost no less, walking from ``start``."""
-    here = min(start, most)
+    """A number of 0 to ``most`` whose neighbours cost no less, walking from ``start``, or, where the cost is infinite, from the
+    first at which it is not; 0 if there is none."""
+    begin = min(start, most)
+    here = begin if cost(begin) < np.inf else next((number for number in range(most + 1) if cost(number) < np.inf), 0)
     for step in (1, -1):
         while 0 <= here + step <= most and cost(here + step) < cost(here):
             here += step
@@ -80,12 +81,9 @@ def downhill(cost: Callable[[int], float], start: int, most: int) -> int:
 
 
 def credited(decider: Decider, decision: Decision, before: NDArray) -> NDArray:
-    """nu (K,) after a round, of what it was ``before`` [s]."""
-    step = STEP * decider.price(decision.so_far)
-    if decider.participation == 1 or not np.isfinite(step):
-        return before
-    grown: NDArray = np.maximum(before + step * (decider.participation - decision.who), 0.0)
-    return grown
+    """By how many rounds each device (K,) lacks its share after a planned round, of what it was ``before``; never below zero."""
+    left: NDArray = np.maximum(before + decider.participation - decision.who, 0.0)
+    return left if decider.participation < 1 else before
 
 
 def of_those_who_can(solve: Solve, decider: Decider, who: NDArray, energy: NDArray, everyone: bool) -> Found:

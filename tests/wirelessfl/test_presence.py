@@ -52,8 +52,8 @@ def recorded(tmp_path, gain):
 
 @pytest.mark.parametrize("least", [0.8, 0.5, 0.2])
 def test_who_may_sit_out_does_and_keeps_its_share(measured, least):
-    """The slack is that of one round in thirty and of the first ones, in which credit has yet to grow."""
-    there = shares(played(measured, f"decision.participation={least}"))
+    """But for the rounds that a device lacks until they are worth its wait, five or so of sixty."""
+    there = shares(played(measured, f"decision.participation={least}", "training.rounds=60"))
     assert there.min() < 1
     assert there.min() >= least - 0.1
 
@@ -83,17 +83,28 @@ def test_nobody_sits_out_whose_data_nobody_else_has(measured):
     assert shares(played(unlike, "decision.participation=0", "training.rounds=5")).min() == 1
 
 
-def test_a_device_in_a_deep_fade_sits_that_round_out_and_is_back_afterwards(measured, tmp_path):
-    """Rounds of all devices would take a hundred thousand times as long while it lasts."""
-    gain = np.full((4000, 5), 1e-9)
-    gain[100:160, 2] = 1e-15
-    ran = played(measured, "decision.participation=0.9", "training.rounds=60", *recorded(tmp_path, gain))
+@pytest.mark.parametrize(("lasts", "absent"), [(60, "leave-out"), (2000, "leave-out"), (2000, "stop")])
+def test_a_device_in_a_deep_fade_sits_that_out_and_is_back_afterwards(measured, tmp_path, lasts, absent):
+    """Rounds of all devices would take thousands of times as long while it lasts, for two rounds or fifty."""
+    gain = np.full((8000, 5), 1e-9)
+    gain[100:100 + lasts, 2] = 1e-15
+    ran = played(measured, "decision.participation=0.9", "training.rounds=90", f"decision.absent={absent}",
+                 *recorded(tmp_path, gain))
     faded = np.array([r.gain[2] < 1e-12 for r in ran])
     assert faded.any()
     assert not faded.all()
     assert not any(r.who[2] for r, deep in zip(ran, faded, strict=True) if deep)
-    assert np.mean([r.who[2] for r, deep in zip(ran, faded, strict=True) if not deep]) > 0.8
+    assert np.mean([r.who[2] for r, deep in zip(ran, faded, strict=True) if not deep]) > 0.7
     assert max(latencies(ran)) < 3 * np.median(latencies(ran))
+
+
+def test_who_cannot_take_part_sits_out_and_does_not_stop_the_run(measured):
+    """Not all devices can do a round within 30 ms: without some there is one, whatever the search begins with."""
+    tight = ("decision.longest_s=0.03", "decision.absent=stop", "training.rounds=6")
+    assert played(measured, *tight)[-1].advice
+    ran = played(measured, *tight, "decision.participation=0.5")
+    assert len(ran) == 6
+    assert not ran[-1].advice
 
 
 def test_credit_grows_while_a_device_is_away_and_is_used_up_while_it_is_there(measured):
@@ -103,10 +114,19 @@ def test_credit_grows_while_a_device_is_away_and_is_used_up_while_it_is_there(me
         gains = w.air.start(w.rng("fading", number)).seen(w.rng("estimates", number), w.knowledge, 0.0)
         now = decide(w, measured, decider, Scene(number, gains, w.hardware.battery, np.zeros(5, bool)), before)
         last = np.zeros(5) if before is None else before.credit
-        step = STEP * now.so_far.price
-        assert_allclose(now.credit, np.maximum(last + np.where(now.who, -0.5, 0.5) * step, 0))
+        assert_allclose(now.credit, np.maximum(last + np.where(now.who, -0.5, 0.5), 0))
         before = now
     assert before.credit.max() > 0
+
+
+def test_a_price_does_not_begin_with_a_round_that_makes_no_progress(measured):
+    w = wfl.world(scenario(), 0)
+    decider = prepare(POLICIES["online"], w, measured)
+    now = decider.decide(wfl.problem(w, measured, w.air.mean_gain))
+    assert decider.after(None, now, 1.0) is None
+    first = decider.after(None, now, 0.1)
+    assert first.price == pytest.approx(now.latency.max() / (0.9 - now.objective))
+    assert decider.after(first, now, 1.0).progress == first.progress
 
 
 def test_price_and_progress_count_who_is_not_there(measured):
@@ -123,27 +143,30 @@ def test_price_and_progress_count_who_is_not_there(measured):
     assert rounds_table([record])["progress_lost"][0] == record.allocation.objective + first.absence
 
 
-def test_the_search_for_who_is_there_is_near_the_best_of_all_sets(measured):
-    """T - mu (1 - Phi) over all 31 sets of five devices, on twenty channels: less than 1 % of mu is lost."""
-    w = wfl.world(scenario("decision.participation=0"), 0)
-    decider = prepare(POLICIES["joint"], w, measured)
-    only = replace(decider, participation=1.0)
-    cost, least = [], []
-    for number in range(20):
+@pytest.mark.parametrize(("least", "radius"), [(0.0, 250), (0.8, 250), (0.8, 1000), (0.5, 1000)])
+def test_the_search_for_who_is_there_is_near_the_best_of_all_sets(measured, least, radius):
+    """T - mu (1 - Phi) less credits, over all 31 sets of five devices, round after round, each with what the last ones left: less
+    than 2 % of mu is lost, also where the worst links are a thousand times as bad."""
+    w = wfl.world(scenario(f"decision.participation={least}", f"cell.radius_m={radius}"), 0)
+    decider, before = prepare(POLICIES["joint"], w, measured), None
+    only, lost = replace(decider, participation=1.0), []
+    for number in range(16):
         gains = w.air.start(w.rng("fading", number)).seen(w.rng("estimates", number), w.knowledge, 0.0)
-        who, now, _ = afresh(w, measured, decider, gains, 1.0, w.hardware.battery)
-        cost.append(decider.cost(now, absence(w, measured, who), decider.worth))
-        least.append(min(alone(w, measured, only, gains, np.array(some)) for some in itertools.product((False, True), repeat=5)))
-    assert np.all(np.array(least) <= np.array(cost) + 1e-6 * decider.worth)
-    assert np.mean(np.array(cost) - np.array(least)) < 0.01 * decider.worth
+        price = decider.price(before and before.so_far)
+        credit = np.zeros(5) if before is None else STEP * price * before.credit
+        who, now, _ = afresh(w, measured, decider, gains, 1.0, w.hardware.battery, before)
+        sets = (np.array(some) for some in itertools.product((False, True), repeat=5) if any(some))
+        best = min(among(w, measured, only, gains, some, price) - credit[some].sum() for some in sets)
+        found = decider.cost(now, absence(w, measured, who), price) - credit[who].sum()
+        lost.append((found - best) / price)
+        before = decide(w, measured, decider, Scene(number, gains, w.hardware.battery, np.zeros(5, bool)), before)
+    assert np.mean(lost) < 0.02
 
 
-def alone(w, measured, decider, gains, who):
-    """T - mu (1 - Phi) of a round among ``who``."""
-    if not who.any():
-        return np.inf
+def among(w, measured, decider, gains, who, price):
+    """T - mu (1 - Phi) of a round of these devices."""
     p = wfl.pricing.priced(w, measured, gains, np.ones((5, 2)), who)
-    return decider.cost(decider.decide(p), absence(w, measured, who), decider.worth)
+    return decider.cost(replace(decider, worth=price).decide(p), absence(w, measured, who), price)
 
 
 @pytest.mark.parametrize("more", [
@@ -154,13 +177,14 @@ def test_presence_goes_with_all_else_that_is_decided(more):
     own = wfl.measure(wfl.world(scenario(*more), 0))
     ran = played(own, "decision.participation=0.5", "training.rounds=12", *more)
     assert len(ran) == 12
-    assert any(r.who.any() and not r.who.all() for r in ran)
+    assert any(r.who.any() for r in ran)
+    assert shares(ran).mean() < shares(played(own, "training.rounds=12", *more)).mean()
 
 
 @pytest.mark.parametrize("policy", ["greedy", "online", "mean", "equal-band", "fixed-split", "no-pruning"])
 def test_every_policy_that_decides_presence_lets_devices_sit_out(measured, policy):
     there = shares(played(measured, "decision.participation=0.5", policy=policy))
-    assert 0.4 <= there.min() < 1
+    assert 0.35 <= there.min() < 1
 
 
 def test_sitting_out_is_decided_on_each_rounds_channel_or_not_at_all():
@@ -169,6 +193,7 @@ def test_sitting_out_is_decided_on_each_rounds_channel_or_not_at_all():
 
 
 @pytest.mark.parametrize(("costs", "start", "best"), [
-    ([3, 2, 1, 2], 0, 2), ([3, 2, 1, 2], 3, 2), ([1, 2, 3], 2, 0), ([1], 5, 0), ([np.inf, np.inf, 1], 2, 2), ([2, 2, 2], 1, 1)])
+    ([3, 2, 1, 2], 0, 2), ([3, 2, 1, 2], 3, 2), ([1, 2, 3], 2, 0), ([1], 5, 0), ([np.inf, np.inf, 1], 2, 2), ([2, 2, 2], 1, 1),
+    ([np.inf, np.inf, 2, 1], 0, 3), ([2, 1, np.inf], 2, 1), ([np.inf, np.inf], 1, 0)])
 def test_downhill_ends_where_both_neighbours_are_no_better(costs, start, best):
     assert downhill(lambda number: costs[number], start, len(costs) - 1) == best
