@@ -13,7 +13,8 @@ from wirelessfl.decider import Decider
 from wirelessfl.options import compressions, intervals
 from wirelessfl.world import World, measure, world
 
-MOMENTARY = ("bias", "scale", "exponent", "ratio_max", "compression_bias", "drift")      # relative to the gradient as it is
+# what is relative to the gradient as it is
+MOMENTARY = ("bias", "scale", "exponent", "ratio_max", "compression_bias", "drift", "dissimilarity")
 LEAST = 1e-12        # scale of the bias of pruning where it shall not count, for it must not be 0
 
 

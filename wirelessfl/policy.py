@@ -30,6 +30,7 @@ class Policy:
     worth : str
         What a round's progress is worth in seconds: found beforehand on sampled channels, as their "mean", or so in several
         runs, of which the median is "typical"; followed "online"; or "greedy": each round by its own ratio of time to progress.
+        Where devices may sit out, the first two are what it begins with, and is then followed, too.
     scheme : str
         A published scheme that decides in the solver's place, by its name in ``wirelessfl.schemes.SCHEMES``; empty for none.
     """

@@ -187,8 +187,8 @@ class DecisionSettings(Section):
     patience: float = _key(0.0, "the server goes on without who is not through after so many times the time planned, 1 or more; "
                                 "0 waits for everyone [1]", ge=0)
     longest_s: float = _key(3600.0, "without a deadline: what a device cannot do within so long it cannot do [s]", gt=0)
-    participation: float = _key(1.0, "least share of the rounds that a device takes part in, on average: below 1 it may sit "
-                                     "a round out, where waiting for it costs more than its part is worth [1]", ge=0, le=1)
+    participation: float = _key(1.0, "least share of the rounds that are planned with a device that can take part: below 1 "
+                                     "it may sit a round out, where the wait costs more than its part is worth [1]", ge=0, le=1)
     absent: Literal["leave-out", "stop"] = _key("leave-out", "a device that cannot take part in a round is left out "
                                                                   "of it, or stops the run")
 

@@ -141,7 +141,7 @@ def test_what_is_relative_to_the_gradient_is_measured_anew_on_time_and_only_that
     assert found[6] == found[7]
     changed = {f.name for f in fields(measured) if getattr(found[6], f.name) != getattr(measured, f.name)}
     assert {"bias", "compression_bias", "scale", "ratio_max"} <= changed
-    assert changed <= {"bias", "scale", "exponent", "ratio_max", "compression_bias", "drift"}
+    assert changed <= {"bias", "scale", "exponent", "ratio_max", "compression_bias", "drift", "dissimilarity"}
 
 
 def test_a_new_measurement_is_of_the_model_that_serves(measured):
