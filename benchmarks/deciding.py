@@ -5,7 +5,7 @@ Prints two tables and one JSON line.
 *Price of progress.* Seconds that a full round's progress takes, E[T] / E[(1 - Phi)^gamma], in cells of the default scenario, on
 the same channels for all:
 
-- beforehand: mu from 32 other channels, as ``wirelessfl run`` finds it;
+- beforehand: mu from 32 other channels (``wirelessfl run`` takes the median of nine such);
 - online: mu by running means (``optim.worth.Worth``), with one round at the mean channel to begin with;
 - greedy: each round the least T / (1 - Phi)^gamma of its own.
 

@@ -49,7 +49,7 @@ TRAINED = (*LEVERS, *AVERAGED, "training.rounds=300")
 CELLS = {"4 MHz": (), "1 MHz": ("cell.bandwidth_mhz=1",)}
 TELLING = ("right", "everything / 3", "everything x 3", "cuts reversed")
 STANDING = ("decision.every=4",)                 # plans of the trainings stand for as long, whatever the interval
-WORLDS, CHANNELS = 5, 48
+WORLDS, CHANNELS = 1, 48
 FASHION = (*LEVERS, *AVERAGED, "data.dataset=fashion-mnist", "data.train=2000", "data.test=1000", "training.rounds=120",
            "training.target_accuracy=0.7")
 TASKS = {"digits": TRAINED, "fashion-mnist": FASHION}
