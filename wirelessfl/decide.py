@@ -41,8 +41,8 @@ def decide(w: World, measured: Calibration, decider: Decider, scene: Scene, befo
     full power: a deadline is then not kept.
 
     Devices that cannot take part are left out, if the scenario allows it, and others may sit out (``wirelessfl.presence``), for
-    as many rounds as the decision stands. Where nobody is left, the server waits for as long as
-    a round may last, or the last one did; after some such rounds the run is over, as it is if that is its first.
+    as many rounds as the decision stands. Where nobody is left, the server waits for as long as a round may last, or the last one
+    did; after some such rounds the run is over, as it is if that is its first.
     """
     interval, once = w.algorithm.interval, w.scenario.decision.when == "once"
     last = (None, None) if before is None else before.last
