@@ -52,21 +52,27 @@ def afresh(w: World, measured: Calibration, decider: Decider, gains: Gains, time
     everyone = np.ones(energy.shape, bool)
     if decider.participation == 1:
         return solved(everyone)
-    price, credit, out = decider.price(so_far), np.zeros(energy.shape), 0
+    whole_cell = priced(w, measured, gains, np.full((len(everyone), 2), times), energy=energy)
+    return _without_some(w, measured, decider, solved, decider.alone(whole_cell), before)
+
+
+def _without_some(w: World, measured: Calibration, decider: Decider, solved: Callable[[NDArray], Found], alone: NDArray,
+                  before: Decision | None) -> Found:
+    """The best round by (1) without some of the devices that take longest ``alone`` (K,) [s], less their nu."""
+    price, nu, out = decider.price(None if before is None else before.so_far), np.zeros(alone.shape), 0
     if before is not None:
-        credit, out = STEP * (price if price < np.inf else 0.0) * before.credit, int((~before.chosen).sum())
-    all_of_them = priced(w, measured, gains, np.full((len(everyone), 2), times), energy=energy)
-    dearest = np.argsort(credit - decider.alone(all_of_them), kind="stable")
+        nu, out = STEP * (price if price < np.inf else 0.0) * before.credit, int((~before.chosen).sum())
+    dearest = np.argsort(nu - alone, kind="stable")
 
     @cache
     def without(count: int) -> Found:
-        return solved(~np.isin(np.arange(len(everyone)), dearest[:count]))
+        return solved(~np.isin(np.arange(len(dearest)), dearest[:count]))
 
     def cost(count: int) -> float:
         who, now, _ = without(count)
-        return decider.cost(now, absence(w, measured, who), price) - float(credit[who].sum())
+        return decider.cost(now, absence(w, measured, who), price) - float(nu[who].sum())
 
-    return without(downhill(cost, out, len(everyone) - 1))
+    return without(downhill(cost, out, len(dearest) - 1))
 
 
 def downhill(cost: Callable[[int], float], start: int, most: int) -> int:
