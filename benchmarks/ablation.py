@@ -60,7 +60,7 @@ class Arm:
     own : tuple of str
         Settings that the others do not have.
     participation : float
-        Least share of the rounds that a device takes part in [1].
+        Least share of the rounds that are planned with a device [1].
     personal : bool
         Whether its target is that on the devices' own classes.
     """
@@ -180,7 +180,7 @@ def run(cell: Cell, measured: Calibration) -> tuple[Cell, dict[str, Any]]:
     return cell, {
         "arm": arm, "seed": seed, **{name: _short(end[name]) for name in (*MEASURES, *OWN, *plain)}, "ran": len(records),
         "interval": records[-1].interval, "round_s": _short(np.mean([r.latency for r in records])),
-        "progress_lost": _short(np.mean([r.allocation.objective + r.absence for r in records if r.who.any()])),
+        "progress_lost": _short(np.mean([r.progress_lost for r in records if r.who.any()])),
         "ratio": _short(np.mean([r.allocation.ratio[r.who].mean() for r in records if r.who.any()])),
         "blocks": _short(np.mean([r.cut[r.who].mean() for r in records if r.who.any()])),
         "deciding_s": _short(sum(r.wall.deciding for r in records)), "cpu_s": _short(time.process_time() - begun),

@@ -45,6 +45,7 @@ def decide(w: World, measured: Calibration, decider: Decider, scene: Scene, befo
     did; after some such rounds the run is over, as it is if that is its first.
     """
     interval, once = w.algorithm.interval, w.scenario.decision.when == "once"
+    everyone = w.scenario.decision.absent == "stop"
     last = (None, None) if before is None else before.last
 
     def kept(who: NDArray, energy: NDArray) -> tuple[Allocation, Deadline]:
@@ -69,7 +70,7 @@ def decide(w: World, measured: Calibration, decider: Decider, scene: Scene, befo
     patient = replace(decider, deadline=0.0) if once else decider
     budget = 1e-3 * w.scenario.devices.energy_budget_mj or np.inf
     energy = np.minimum(scene.battery, budget) if once else scene.battery
-    found = of_those_who_can(kept, patient, chosen, energy, w.scenario.decision.absent == "stop")
+    found = of_those_who_can(kept, patient, chosen, energy, everyone)
     return _closed(w, measured, Decision(*found, chosen, standing, w.options), patient, scene, before)
 
 

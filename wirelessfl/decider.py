@@ -42,7 +42,7 @@ class Decider:
     longest : float
         What cannot be done within so long cannot be done, where there is no deadline [s].
     participation : float
-        Least share of the rounds that a device takes part in, on average; below 1 it may sit a round out [1].
+        Least share of the rounds that are planned with a device; below 1 it may sit a round out [1].
     """
 
     policy: Policy

@@ -41,19 +41,19 @@ def afresh(w: World, measured: Calibration, decider: Decider, gains: Gains, time
     The transfers of client models count so many ``times``; ``before`` is the last round's decision, to go on from.
     """
     start, so_far = (None, None) if before is None else before.last
+    often, everyone = np.full((len(energy), 2), times), np.ones(energy.shape, bool)
 
     def whole(who: NDArray, energy: NDArray) -> tuple[Allocation, Deadline]:
-        p = priced(w, measured, gains, np.full((len(who), 2), times), who, energy)
+        p = priced(w, measured, gains, often, who, energy)
         return decider.decide(p, start, so_far), p
 
     def solved(who: NDArray) -> Found:
         return of_those_who_can(whole, decider, who, energy, w.scenario.decision.absent == "stop")
 
-    everyone = np.ones(energy.shape, bool)
     if decider.participation == 1:
         return solved(everyone)
-    whole_cell = priced(w, measured, gains, np.full((len(everyone), 2), times), energy=energy)
-    return _without_some(w, measured, decider, solved, decider.alone(whole_cell), before)
+    alone = decider.alone(priced(w, measured, gains, often, energy=energy))
+    return _without_some(w, measured, decider, solved, alone, before)
 
 
 def _without_some(w: World, measured: Calibration, decider: Decider, solved: Callable[[NDArray], Found], alone: NDArray,

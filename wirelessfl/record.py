@@ -104,6 +104,11 @@ class Record:
     advice: str = ""
 
     @property
+    def progress_lost(self) -> float:
+        """What the round loses by the bound, with what the absent would have brought [1]."""
+        return float(self.allocation.objective) + self.absence
+
+    @property
     def status(self) -> Status:
         status: Status = self.allocation.status
         return status
@@ -116,7 +121,7 @@ def rounds_table(records: Iterable[Record]) -> pd.DataFrame:
         "own_accuracy": r.own_accuracy, "train_loss": r.train_loss, "planned_s": float(r.allocation.latency.max()),
         "latency_s": r.latency, "elapsed_s": r.elapsed, "energy_j": r.energy, "spent_j": r.spent,
         "uplink_bits": r.uplink_bits, "downlink_bits": r.downlink_bits, "interval": r.interval, **_counts(r),
-        "progress_lost": float(r.allocation.objective) + r.absence, "gap": float(r.allocation.gap),
+        "progress_lost": r.progress_lost, "gap": float(r.allocation.gap),
         "price_per_hz": float(r.allocation.price), "status": r.status.name.lower()} for r in records])
 
 
