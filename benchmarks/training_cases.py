@@ -88,9 +88,9 @@ def shards(case: Case) -> list[Shard]:
 
 
 def training(case: Case) -> Training:
-    """One pass over the samples."""
+    """One pass over the samples; of states, as in a run, the last one counts."""
     optimiser, _ = SIDES[case.optimiser]
-    return Training(case.batch, 0, optimiser, optimiser)
+    return Training(case.batch, 0, optimiser, optimiser).in_place()
 
 
 def auxiliaries(case: Case, net: nn.Sequential) -> Auxiliaries:

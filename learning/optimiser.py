@@ -1,4 +1,4 @@
-"""torch's optimisers as values: what they are given stays as it was, and what a round moves is copied only once."""
+"""torch's optimisers as values: what they are given stays as it was (unless it may be used up), and is copied only once."""
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -30,11 +30,14 @@ class Optimiser:
         Learning rate [1].
     settings : tuple of (str, value)
         Further settings of ``make``.
+    in_place : bool
+        Whether steps may move the moments that they are given, which are worth nothing afterwards, and hold no second copy.
     """
 
     make: Callable[..., torch.optim.Optimizer]
     lr: float
     settings: tuple[tuple[str, Any], ...] = ()
+    in_place: bool = False
 
     @property
     def elementwise(self) -> bool:
@@ -55,7 +58,8 @@ class Optimiser:
 class Side:
     """A working copy of what one side trains in a round, which its steps move in place.
 
-    What it was made of stays as it was: values and moments are copied when a step first moves them, and then no more.
+    What it was made of stays as it was (but for moments of an optimiser that is ``in_place``): values and moments are copied when
+    a step first moves them, and then no more.
 
     Parameters
     ----------
@@ -133,11 +137,14 @@ class Side:
         copies = {name: _as_it_lies(self.values[name].detach()) for name in names}
         torchs = self._optimiser.make(list(copies.values()), lr=self._optimiser.lr, **dict(self._optimiser.settings))
         for name in copies.keys() & self._before.keys():
-            torchs.state[copies[name]] = {
-                key: _as_it_lies(v) if isinstance(v, Tensor) else v for key, v in self._before[name].items()}
+            torchs.state[copies[name]] = {key: self._movable(v) if isinstance(v, Tensor) else v
+                                          for key, v in self._before[name].items()}
         self._torchs.append(torchs)
         self._own.update(copies)
         self.values.update(copies)
+
+    def _movable(self, remembered: Tensor) -> Tensor:
+        return remembered if self._optimiser.in_place and remembered.is_contiguous() else _as_it_lies(remembered)
 
 
 def _as_it_lies(value: Tensor) -> Tensor:

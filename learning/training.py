@@ -1,7 +1,7 @@
 """How devices and server train: mini-batches, optimisers, augmentation; common to all algorithms."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -50,6 +50,10 @@ class Training:
         if self.batch < 1 or self.steps < 0:
             raise ValueError("batch must be 1 or more [samples] and steps 0 (one pass over the data) or more, "
                              f"got {self.batch} and {self.steps}")
+
+    def in_place(self) -> "Training":
+        """The same with optimisers that may use up the moments of the state that a round begins with."""
+        return replace(self, client=replace(self.client, in_place=True), server=replace(self.server, in_place=True))
 
     def sizes(self, samples: int) -> list[int]:
         """Sizes of the mini-batches of a round, for a device of ``samples`` samples."""

@@ -207,7 +207,7 @@ def _one(scenario: Scenario, policy: str, seed: int, measured: Calibration, fold
     shared = {"air": ready.world.air, "trace": getattr(ready.world.air, "trace", None)}
     last, records = checkpoint.load(path, shared) if path.exists() else (None, [])
     with at_a_time(threads):
-        for progress, record in rounds(ready, last):
+        for progress, record in rounds(ready.spending(), last):
             if parent not in (None, os.getppid()):                 # it was killed, and somebody else may go on with the run
                 os._exit(1)
             records.append(record)

@@ -1,7 +1,7 @@
 """One run: learning on the one side, the air on the other, decisions between them, and a clock."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,7 @@ def simulate(scenario: Scenario, policy: str = "joint", seed: int | None = None,
     first waits for better channels.
     """
     seed = scenario.seed if seed is None else seed
-    for _, record in rounds(prepared(scenario, policy, seed, calibration)):
+    for _, record in rounds(prepared(scenario, policy, seed, calibration).spending()):
         yield record
 
 
@@ -72,6 +72,10 @@ class Run:
     world: World
     measured: Calibration
     decider: Decider
+
+    def spending(self) -> "Run":
+        """The same for who keeps no :class:`Progress` but the last: those before cannot be gone on from, and memory is saved."""
+        return replace(self, world=self.world.spending())
 
 
 @dataclass(frozen=True)

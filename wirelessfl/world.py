@@ -122,6 +122,11 @@ class World:
         runs: Any = replace(self.algorithm, interval=interval)                       # type: ignore[type-var]
         return replace(self, algorithm=runs, _work={})
 
+    def spending(self) -> "World":
+        """The same for a run of whose states only the last one counts: a round may use up what optimisers remembered in it."""
+        runs: Any = replace(self.algorithm, training=self.algorithm.training.in_place())  # type: ignore[type-var, attr-defined]
+        return replace(self, algorithm=runs)
+
     def downlink_rate(self, gain: NDArray) -> NDArray:
         """Rate (..., n) towards n devices at gains (..., n) [1], in equal shares of band and power [bit/s]."""
         devices, power = gain.shape[-1], float(dbm_to_watt(self.scenario.devices.server_power_dbm))

@@ -71,6 +71,7 @@ class SplitFedV1:
             for k, (own, copied) in sides.items():
                 mean.add({**own.values, **copied.values}, share[k])
                 of_client[k], of_server[k] = own.moments, copied.moments
+            del sides, own, copied                                                           # before the next one trains
         model = {**state.model, **mean.values()}
         return SplitFedV1State(model, tuple(of_client), tuple(of_server), state.round + 1), Round.of(links)
 

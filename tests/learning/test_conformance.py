@@ -1,6 +1,7 @@
 """What every algorithm of the table keeps to, whatever it computes."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,6 +59,19 @@ def test_a_step_leaves_its_state_its_data_and_its_network_alone(subject, rng):
         assert_same(flat(state), before)
     assert_same(flat([data, params.values(algorithm.net)]), given)
     assert algorithm.net.training
+
+
+@pytest.mark.parametrize("optimiser", ["momentum", "adam"])
+def test_a_run_that_uses_up_its_states_is_the_same_run(subject, rng, optimiser):
+    """Devices sit out on the way; what is left of a state is not looked at."""
+    algorithm, data = subject.algorithm(optimiser=optimiser), shards(rng, *SIZES)
+    spending, by = replace(algorithm, training=algorithm.training.in_place()), decided(algorithm, 3)
+    expected, found = (each.init(3) for each in (algorithm, spending))
+    for number in range(2 * algorithm.interval + 1):
+        now = without(by, number % 3) if number % algorithm.interval == 0 else by
+        expected, seen = algorithm.step(expected, data, now, Streams(1, 2))
+        found, watched = spending.step(found, data, now, Streams(1, 2))
+        assert_same([found, watched], [expected, seen])
 
 
 def test_randomness_is_an_argument(subject, rng):

@@ -1,6 +1,7 @@
 """Optimisers as values take the steps of torch.optim, and leave what they are given as it was."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -116,6 +117,21 @@ def test_a_side_takes_the_same_steps_in_place_and_leaves_what_it_was_made_of_alo
         assert_close((side.values, side.moments), expected, **EXACT)
         assert all((side.values[name] is p) == (number > 1 or (number > 0) == name.startswith("0")) for name, p in held.items())
     assert_close((values, moments), before, **EXACT)
+
+
+@every
+def test_an_optimiser_in_place_takes_the_same_steps_and_holds_no_second_copy_of_what_it_remembers(rng, optimiser):
+    net, spending = network(), replace(optimiser, in_place=True)
+    values, moments = descend(optimiser, net, shards(rng, 5, 5))
+    slope, given = gradient(net, values, shard(rng, 5)), copy.deepcopy(values)
+    expected = optimiser.step(values, slope, copy.deepcopy(moments))
+    found = spending.step(values, slope, moments)
+    assert_close(found, expected, **EXACT)
+    assert_close(values, given, **EXACT)
+    places = [sorted(v.data_ptr() for state in each.values() for v in state.values() if isinstance(v, torch.Tensor))
+              for each in (moments, found[1])]
+    assert places[0] == places[1]
+    assert places[0] or optimiser.make is torch.optim.SGD
 
 
 def test_what_is_put_in_a_side_between_two_steps_counts(rng):

@@ -109,6 +109,7 @@ def test_every_kind_of_state_goes_through_a_file(tmp_path, algorithm, air):
     other = prepared(s, "joint", 0, measured)
     again = list(rounds(other, checkpoint.load(path, {"air": other.world.air})))
     assert len(again) == 2
+    assert [r.test_loss for r in wfl.simulate(s, "joint", 0, measured)] == [r.test_loss for _, r in straight]
     for (_, one), (_, two) in zip(straight[3:], again, strict=True):
         assert one.accuracy == two.accuracy
         assert one.test_loss == two.test_loss
