@@ -60,7 +60,7 @@ class Arm:
     own : tuple of str
         Settings that the others do not have.
     participation : float
-        Least share of the rounds that are planned with a device [1].
+        Least share of the rounds that are planned with a device, or, of schedules, of the devices in a round [1].
     personal : bool
         Whether its target is that on the devices' own classes.
     """
@@ -100,6 +100,8 @@ ARMS = {
     "sit out 0.2": Arm("joint", participation=0.8),
     "sit out 0.5": Arm("joint", participation=0.5),
     "sit out any": Arm("joint", participation=0.0),
+    **{f"{policy} {share}": Arm(policy, participation=share)
+       for share in (0.5, 0.2) for policy in ("random", "round-robin", "proportional-fair")},
     "no-pruning": Arm("no-pruning"),
     "equal": Arm("equal"),
     "equal, no compression": Arm("equal", ()),

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Worth = Literal["typical", "mean", "online", "greedy"]
+Presence = Literal["bound", "random", "round-robin", "proportional-fair", "everyone"]
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class Policy:
         Whether the band is shared out by the solver; otherwise in equal shares.
     power : bool
         Otherwise everyone sends at full power.
-    presence : bool
-        Whether a device may sit a round out, as far as ``decision.participation`` lets it.
+    presence : str
+        Who takes part where ``decision.participation`` is below 1: by the "bound", whoever is worth the wait
+        (``wirelessfl.presence``); that share of the devices by a rule of ``wirelessfl.scheduling``; or "everyone" all the same.
     interval : bool
         Whether averaging may be rarer than the scenario's training says.
     worth : str
@@ -42,13 +44,14 @@ class Policy:
     ratio: float = 0.0
     band: bool = True
     power: bool = True
-    presence: bool = True
+    presence: Presence = "bound"
     interval: bool = True
     worth: Worth = "typical"
     scheme: str = ""
 
 
-NONE = Policy(splits=False, bits=False, dropout=False, pruning=False, band=False, power=False, presence=False, interval=False)
+NONE = Policy(splits=False, bits=False, dropout=False, pruning=False, band=False, power=False, presence="everyone",
+              interval=False)
 #: Policies by name, as ``decision.policies`` of a scenario takes them.
 POLICIES = {
     "joint": Policy(),
@@ -59,14 +62,17 @@ POLICIES = {
     "fixed-dropout": Policy(dropout=False),
     "fixed-interval": Policy(interval=False),
     "full-power": Policy(power=False),
-    "everyone": Policy(presence=False),
+    "everyone": Policy(presence="everyone"),
+    "random": Policy(presence="random"),
+    "round-robin": Policy(presence="round-robin"),
+    "proportional-fair": Policy(presence="proportional-fair"),
     "mean": Policy(worth="mean"),
     "online": Policy(worth="online"),
     "greedy": Policy(worth="greedy"),
     "equal": NONE,
     # published schemes, reconstructed
     "light-fixed": replace(NONE, ratio=0.3),                      # lightweight FedSL, with training.update_bits and dropout
-    "epsl-descent": Policy(splits=False, bits=False, dropout=False, pruning=False, presence=False, interval=False,
+    "epsl-descent": Policy(splits=False, bits=False, dropout=False, pruning=False, presence="everyone", interval=False,
                            worth="mean", scheme="epsl-descent"),
-    "prune-kkt": Policy(presence=False, interval=False, worth="mean", scheme="prune-kkt"), # pruning and personalisation
+    "prune-kkt": Policy(presence="everyone", interval=False, worth="mean", scheme="prune-kkt"),     # pruning and personalisation
 }

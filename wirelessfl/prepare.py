@@ -36,7 +36,7 @@ def prepare(policy: Policy, w: World, measured: Calibration) -> Decider:
                             "decision.every and training.interval 1 [rounds]")
     policy = replace(policy, ratio=s.decision.fixed_ratio or policy.ratio) if policy.ratio else policy
     gamma = s.decision.exponent or calibration_file.exponent(s.decision.calibration)
-    least = s.decision.participation if policy.presence else 1.0
+    least = 1.0 if policy.presence == "everyone" else s.decision.participation
     plain = Decider(policy, gamma, 1e-3 * s.decision.deadline_ms, s.decision.longest_s, participation=least)
     common = not policy.splits or isinstance(w.algorithm, ONE_CUT)
     groups = grouped(w.options, cut=common, bits=not policy.bits, dropout=not policy.dropout)

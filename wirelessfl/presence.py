@@ -26,6 +26,7 @@ from optim.problem import Deadline
 from wirelessfl.decider import Decider
 from wirelessfl.decision import Decision
 from wirelessfl.pricing import absence, priced
+from wirelessfl.scheduling import SCHEDULES, scheduled
 from wirelessfl.world import World
 
 Found = tuple[NDArray, Allocation, Deadline]      # who takes part (K,), the decision for them, and what it solves
@@ -35,10 +36,11 @@ STEP = 0.1           # what a round that a device lacks is worth, in prices of a
 
 
 def afresh(w: World, measured: Calibration, decider: Decider, gains: Gains, times: float, energy: NDArray,
-           before: Decision | None = None) -> Found:
+           before: Decision | None = None, number: int = 0) -> Found:
     """Who takes part (K,), the decision for them, and what it solves: at gains (K,) [1], with so much energy (K,) left [J].
 
-    The transfers of client models count so many ``times``; ``before`` is the last round's decision, to go on from.
+    The transfers of client models count so many ``times``; ``before`` is the last round's decision, to go on from. ``number``
+    counts the decisions, for rules by which devices take turns.
     """
     start, so_far = (None, None) if before is None else before.last
     often, everyone = np.full((len(energy), 2), times), np.ones(energy.shape, bool)
@@ -52,6 +54,8 @@ def afresh(w: World, measured: Calibration, decider: Decider, gains: Gains, time
 
     if decider.participation == 1:
         return solved(everyone)
+    if decider.policy.presence in SCHEDULES:
+        return solved(scheduled(decider.policy.presence, w, gains, number, decider.participation))
     alone = decider.alone(priced(w, measured, gains, often, energy=energy))
     return _without_some(w, measured, decider, solved, alone, before)
 

@@ -188,7 +188,8 @@ class DecisionSettings(Section):
                                 "0 waits for everyone [1]", ge=0)
     longest_s: float = _key(3600.0, "without a deadline: what a device cannot do within so long it cannot do [s]", gt=0)
     participation: float = _key(1.0, "least share of the rounds that are planned with a device that can take part: below 1 "
-                                     "it may sit a round out, where the wait costs more than its part is worth [1]", ge=0, le=1)
+                                     "it may sit a round out, where the wait costs more than its part is worth; of policies "
+                                     "random, round-robin, proportional-fair the share of devices in each round [1]", ge=0, le=1)
     absent: Literal["leave-out", "stop"] = _key("leave-out", "a device that cannot take part in a round is left out "
                                                                   "of it, or stops the run")
 

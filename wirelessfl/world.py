@@ -136,7 +136,8 @@ class World:
 CHECKPOINTS = 5      # of a pilot run, at which it is measured
 PARTS = 2            # of the samples, so that squares of gradients are not those of their sampling noise
 CLEAR = 0.5          # share of the gradient's square that is more than noise, where one model is measured alone
-CAUSES = ("placement", "fading", "forecast", "speed", "partition", "weights", "batches", "compression", "estimates", "delivery")
+CAUSES = ("placement", "fading", "forecast", "speed", "partition", "weights", "batches", "compression", "estimates", "delivery",
+          "schedule")
 
 
 def world(s: Scenario, seed: int, found: Dataset | None = None) -> World:

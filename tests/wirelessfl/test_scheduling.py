@@ -1,0 +1,105 @@
+"""Schedules of the literature: so many devices in each round, by a rule."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import wirelessfl as wfl
+from channels.links import Gains
+from wirelessfl.scheduling import SCHEDULES, scheduled
+
+SMALL = ("cell.devices=5", "training.rounds=20", "training.model=mlp", "decision.pilot_rounds=6", "data.train=200",
+         "data.test=50", "training.evaluate_every=20")
+RULES = tuple(SCHEDULES)
+
+
+def scenario(*more):
+    return wfl.load_scenario(overrides=(*SMALL, *more))
+
+
+@pytest.fixture(scope="module")
+def w():
+    return wfl.world(scenario(), 0)
+
+
+@pytest.fixture(scope="module")
+def measured(w):
+    return wfl.measure(w)
+
+
+def played(measured, *more, policy="joint", seed=0):
+    return list(wfl.simulate(scenario(*more), policy, seed, measured))
+
+
+def there(records):
+    return np.array([r.who for r in records])
+
+
+def times_its_mean(w, factors):
+    return Gains(w.air.mean_gain * np.array(factors), w.air.mean_gain)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(("share", "many"), [(0.0, 1), (0.2, 1), (0.21, 2), (0.6, 3), (1.0, 5)])
+def test_so_many_are_there(w, rule, share, many):
+    """0.6 of five devices is three, also where 0.6 x 5 is a little more than 3."""
+    for number in range(7):
+        assert scheduled(rule, w, times_its_mean(w, [1, 2, 3, 4, 5]), number, share).sum() == many
+
+
+def test_in_turn_everybody_is_there_equally_often(w):
+    gains = times_its_mean(w, [1, 1, 1, 1, 1])
+    who = np.array([scheduled("round-robin", w, gains, number, 0.4) for number in range(5)])
+    assert_array_equal(who.sum(0), [2] * 5)
+    assert_array_equal(np.flatnonzero(who[0]), [0, 1])
+    assert_array_equal(np.flatnonzero(who[2]), [0, 4])
+
+
+def test_proportionally_fair_is_who_stands_best_beside_the_own_mean(w):
+    """However far away: not who has the largest gain."""
+    gains = times_its_mean(w, [0.5, 3, 0.1, 1, 2])
+    assert_array_equal(np.flatnonzero(scheduled("proportional-fair", w, gains, 0, 0.4)), [1, 4])
+    worst = int(np.argmin(w.air.mean_gain))
+    only = times_its_mean(w, np.where(np.arange(5) == worst, 2.0, 1.0))
+    assert_array_equal(np.flatnonzero(scheduled("proportional-fair", w, only, 0, 0.2)), [worst])
+
+
+@pytest.mark.parametrize("rule", ["random", "proportional-fair"])
+def test_of_equals_each_is_there_as_often_as_others(w, rule):
+    """300 draws of two of five, each with a probability of 0.4: a standard deviation of 0.03."""
+    gains = times_its_mean(w, [1, 1, 1, 1, 1])
+    who = np.array([scheduled(rule, w, gains, number, 0.4) for number in range(300)])
+    assert_allclose(who.mean(0), 0.4, atol=0.11)
+    assert_array_equal(who[7], scheduled(rule, w, gains, 7, 0.4))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_run_by_a_rule_has_so_many_in_each_round_and_says_what_that_loses(measured, rule):
+    ran = played(measured, "decision.participation=0.4", policy=rule)
+    assert_array_equal(there(ran).sum(1), [2] * 20)
+    assert there(ran).any(0).all()
+    assert all(r.absence > 0 for r in ran)
+    assert np.mean([r.latency for r in ran]) < np.mean([r.latency for r in played(measured)])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_with_all_devices_in_each_round_a_rule_is_joint(measured, rule):
+    assert [r.latency for r in played(measured, policy=rule)] == [r.latency for r in played(measured)]
+
+
+def test_who_is_there_goes_with_the_seed_and_stays_while_a_decision_stands(measured):
+    more = ("decision.participation=0.4", "decision.every=4")
+    who = there(played(measured, *more, policy="random"))
+    assert_array_equal(who, there(played(measured, *more, policy="random")))
+    assert not np.array_equal(who, there(played(measured, *more, policy="random", seed=1)))
+    assert all(np.all(who[start:start + 4] == who[start]) for start in range(0, 20, 4))
+    assert len(np.unique(who[::4], axis=0)) > 1
+    turns = there(played(measured, *more, policy="round-robin"))
+    assert_array_equal(turns[::4].sum(0), [2] * 5)
+
+
+def test_who_cannot_take_part_is_left_out_and_nobody_comes_in_the_place(measured):
+    """A battery of a millijoule does not last for every turn of six rounds."""
+    ran = played(measured, "decision.participation=0.6", "devices.battery_j=1e-3", "training.rounds=6", policy="round-robin")
+    assert there(ran).sum(1).min() < 3
+    assert there(ran).sum(1).max() <= 3

@@ -1,0 +1,45 @@
+"""Who takes part by a fixed rule, so many in each round: schedules of the literature, to lay beside ``wirelessfl.presence``.
+
+H. H. Yang, Z. Liu, T. Q. S. Quek, H. V. Poor, "Scheduling Policies for Federated Learning in Wireless Networks", IEEE Trans.
+Commun. 68(1), 2020, has the three; *random* is also how FedAvg samples its clients. They look at who is there, not at what a part
+is worth; all else is decided for those that were drawn as it is for any devices.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channels.links import Gains
+from wirelessfl.world import World
+
+Schedule = Callable[[World, Gains, int, int], NDArray]      # world, gains, number of the decision, how many: which devices
+
+
+def random(w: World, gains: Gains, number: int, many: int) -> NDArray:
+    """Devices drawn afresh."""
+    return w.rng("schedule", number).permutation(len(w.shards))[:many]
+
+
+def round_robin(w: World, gains: Gains, number: int, many: int) -> NDArray:
+    """The next ones in the order of their numbers."""
+    return (number * many + np.arange(many)) % len(w.shards)
+
+
+def proportional_fair(w: World, gains: Gains, number: int, many: int) -> NDArray:
+    """Those whose link is best beside its own mean; of equals any."""
+    draw = w.rng("schedule", number).permutation(len(w.shards))
+    return np.lexsort((draw, -gains.up / w.air.mean_gain))[:many]
+
+
+#: Rules by the name of a policy's ``presence``.
+SCHEDULES: dict[str, Schedule] = {"random": random, "round-robin": round_robin, "proportional-fair": proportional_fair}
+
+
+def scheduled(rule: str, w: World, gains: Gains, number: int, share: float) -> NDArray:
+    """Who takes part (K,) by a rule: ``share`` of the devices, rounded up, but one at least; ``number`` counts the decisions."""
+    devices = len(w.shards)
+    who = np.zeros(devices, bool)
+    who[SCHEDULES[rule](w, gains, number, max(1, math.ceil(share * devices - 1e-9)))] = True
+    return who
