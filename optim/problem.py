@@ -10,12 +10,14 @@ over split option, pruning ratio, bandwidth and power of every device. T_k and E
 the loss of progress of ``optim.bound``; ``optim.deadline`` solves it.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from array_api_compat import device
 from numpy.typing import ArrayLike, NDArray
 
 from channels.arrays import changed, float_arrays, namespace
@@ -115,12 +117,19 @@ class Deadline:
         return self.change(_same, _same, lambda v: v if v.ndim == 0 or v.shape[-1] == 1 else v[..., list(index)])
 
     def rows(self, index: Any) -> "Deadline":
-        """Members of a batch, counted over all its leading axes at once."""
+        """Members of a batch, counted over all its leading axes at once. What is the same for all of them is not copied."""
         xp, (*rows, devices, options) = namespace(self.gain), self.shape
+        left, at = xp.arange(math.prod(rows), device=device(self.gain))[index], []
+        for size in reversed(rows):
+            left, here = left // size, left % size
+            at.append(here)
 
         def cut(v: NDArray, *own: int) -> NDArray:
-            flat: NDArray = xp.reshape(xp.broadcast_to(v, (*rows, *own)), (-1, *own))
-            return flat[index]
+            rest = tuple(v.shape[max(v.ndim - len(own), 0):])
+            if own and math.prod(v.shape) == math.prod(rest):
+                return xp.reshape(v, rest)
+            found: NDArray = xp.broadcast_to(v, (*rows, *rest))[tuple(reversed(at))]
+            return found
 
         return self.change(cut, lambda v: cut(v, devices), lambda v: cut(v, devices, options))
 

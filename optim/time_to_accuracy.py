@@ -31,9 +31,9 @@ from optim.deadlines import around, deadline_range, take
 from optim.dominated import undominated
 from optim.fastest import LONGEST, least_deadline
 from optim.problem import Deadline
-from optim.scan import scan
+from optim.scan import POINTS
 from optim.shares import solve_shares
-from optim.valleys import FINER, best_deadline, first_grid
+from optim.valleys import FINER, ROUGH, View, best_deadline, first_grid, many
 from optim.worth import Goal
 
 
@@ -86,13 +86,17 @@ def worth_of_progress(problems: Deadline, *, exponent: float = 1.0, shares: Any 
     usable, goal = xp.isfinite(low), Goal(None, exponent)
     high = xp.where(xp.isfinite(high), high, 16 * low)
     grid, mu = first_grid(xp.where(usable, low, 1.0), xp.where(usable, high, 1.0)), float("inf")     # (J, S)
+    points = ROUGH if many(problems) else POINTS
     for _ in range(3):                                     # and twice between the neighbours of the best
-        progress = goal.progress(scan(changed(problems, deadline=grid)).loss if shares is None else _loss(problems, grid, shares))
+        view = View.of(problems, goal, grid, points=points) if shares is None else None
+        progress = goal.progress(_loss(problems, grid, shares) if view is None else view.seen.loss)
         time, gained = (to_numpy(xp.where(usable, v, 0.0)) for v in (grid, progress))
         if not (gained > 0).any():
             break
         mu, best = _least_ratio(time, gained)
-        grid = around(grid, xp.asarray(best, device=device(grid)), FINER)
+        at = xp.asarray(best, device=device(grid))
+        problems, points = problems if view is None else view._replace(best=at).few(), POINTS
+        grid = around(grid, at, FINER)
     return mu
 
 

@@ -62,11 +62,14 @@ class View(NamedTuple):
 
     def closer(self) -> "View":
         """Between the neighbours of the best, at the few options that devices take there."""
-        problem = self.problem
-        if _many(problem):
-            options = namespace(self.grid).moveaxis(self.options(), 0, -1)
-            problem = problem.change(_same, _same, lambda v: picks(v, options))
-        return View.of(problem, self.goal, around(self.grid, self.best, FINER), take(self.seen.price, self.best))
+        return View.of(self.few(), self.goal, around(self.grid, self.best, FINER), take(self.seen.price, self.best))
+
+    def few(self) -> Deadline:
+        """The problem with the few options that devices take at the best and beside it; as it is where it has not many."""
+        if not many(self.problem):
+            return self.problem
+        options = namespace(self.grid).moveaxis(self.options(), 0, -1)
+        return self.problem.change(_same, _same, lambda v: picks(v, options))
 
     def options(self) -> NDArray:
         """Six choices of options (6, ..., K): those at the best deadline and its neighbours, on both sides of the price."""
@@ -119,7 +122,7 @@ def _among_options(view: View) -> tuple[NDArray, NDArray]:
     return take(flat, best), take(price, best)
 
 
-def _many(problem: Deadline) -> bool:
+def many(problem: Deadline) -> bool:
     """Whether looks at all options of all devices cost more than what comes with them."""
     return problem.shape[-1] > CHOICES and problem.shape[-1] * problem.shape[-2] > MANY
 
