@@ -61,6 +61,8 @@ class Arm:
         Settings that the others do not have.
     participation : float
         Least share of the rounds that are planned with a device, or, of schedules, of the devices in a round [1].
+    memory : float
+        Rounds over which what absent devices would have said is averaged before it counts [1].
     personal : bool
         Whether its target is that on the devices' own classes.
     """
@@ -69,6 +71,7 @@ class Arm:
     open: tuple[str, ...] = tuple(LEVERS)
     own: tuple[str, ...] = ()
     participation: float = 1.0
+    memory: float = 1.0
     personal: bool = False
 
 
@@ -85,6 +88,7 @@ STUDIES = {
 }
 SAGE = ("training.algorithm=fsl-sage", "training.local_steps=5", "training.auxiliary=linear", "training.align_steps=25")
 SHORT = ("decision.pilot_rounds=10",)        # where decisions need nothing from the pilot but that nothing is lost
+SCHEDULED = (("random", 0.5), ("random", 0.1), ("round-robin", 0.1), ("proportional-fair", 0.5), ("proportional-fair", 0.1))
 ARMS = {
     "joint": Arm("joint"),
     "equal-band": Arm("equal-band"),
@@ -100,8 +104,9 @@ ARMS = {
     "sit out 0.2": Arm("joint", participation=0.8),
     "sit out 0.5": Arm("joint", participation=0.5),
     "sit out any": Arm("joint", participation=0.0),
-    **{f"{policy} {share}": Arm(policy, participation=share)
-       for share in (0.5, 0.2) for policy in ("random", "round-robin", "proportional-fair")},
+    **{f"sit out {rest}, memory 10": Arm("joint", participation=least, memory=10.0)
+       for rest, least in (("0.5", 0.5), ("0.9", 0.1), ("any", 0.0))},
+    **{f"{policy} {share}": Arm(policy, participation=share, memory=10.0) for policy, share in SCHEDULED},
     "no-pruning": Arm("no-pruning"),
     "equal": Arm("equal"),
     "equal, no compression": Arm("equal", ()),
@@ -139,8 +144,8 @@ def scenario(study: str, arm: str) -> Scenario:
     """The settings of a cell."""
     chosen = ARMS[arm]
     levers = [f"decision.{name}={LEVERS[name]}" for name in chosen.open]
-    least = f"decision.participation={chosen.participation}"
-    return load(None, [f"name={study}", *COMMON, *STUDIES[study].settings, *levers, least, *chosen.own])
+    there = (f"decision.participation={chosen.participation}", f"decision.memory={chosen.memory}")
+    return load(None, [f"name={study}", *COMMON, *STUDIES[study].settings, *levers, *there, *chosen.own])
 
 
 def first(arm: str) -> str:

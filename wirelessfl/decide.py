@@ -11,6 +11,7 @@ from learning.algorithm import Algorithm
 from learning.calibration import Calibration
 from optim.allocation import Allocation, Status
 from optim.answer import at_full_power
+from optim.bound import missing
 from optim.problem import Deadline
 from wirelessfl.decider import Decider
 from wirelessfl.decision import Decision, Scene
@@ -79,10 +80,12 @@ def decide(w: World, measured: Calibration, decider: Decider, scene: Scene, befo
 def _closed(w: World, measured: Calibration, found: Decision, decider: Decider, scene: Scene,
             before: Decision | None) -> Decision:
     """The decision, if there is one; a wait for better channels; or the end of the run, and why."""
-    so_far, credit = (None, np.zeros(len(found.who))) if before is None else (before.so_far, before.credit)
+    none = np.zeros(len(found.who))
+    so_far, credit, missed = (None, none, none) if before is None else (before.so_far, before.credit, before.missed)
     if found.now.status.feasible:
-        lost = absence(w, measured, found.who)
-        done = replace(found, lasts=lasts(found.now), so_far=decider.after(so_far, found.now, lost), absence=lost)
+        lost = absence(w, measured, found.who, missed)
+        done = replace(found, lasts=lasts(found.now), so_far=decider.after(so_far, found.now, lost), absence=lost,
+                       missed=missing(w.weights, found.who, missed, w.scenario.decision.memory))
         return replace(done, credit=credited(decider, done, credit))
     everyone = w.scenario.decision.absent == "stop"
     if before is None or before.waited >= ROUNDS or found.now.status is Status.PROGRESS or everyone:
@@ -91,4 +94,5 @@ def _closed(w: World, measured: Calibration, found: Decision, decider: Decider, 
         return replace(found, advice=advice + ("; what is left in the batteries is a budget, too" if batteries else ""))
     nothing = replace(found.now.devices(np.arange(0)), status=Status.WAITING)
     return replace(found, who=found.who & False, now=nothing, chosen=found.chosen & found.standing.status.feasible,
-                   waited=before.waited + 1, lasts=decider.deadline or before.lasts, so_far=so_far, credit=credit)
+                   waited=before.waited + 1, lasts=decider.deadline or before.lasts, so_far=so_far, credit=credit,
+                   missed=missed)

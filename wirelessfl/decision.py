@@ -41,6 +41,8 @@ class Decision:
         What the round loses because some devices are not in it, to be added to the loss of those that are [1].
     credit : (K,) array
         By how many rounds each device lacks its least share of them [1].
+    missed : (K,) array
+        By how much each device's share in the mean of the last rounds is off its share of the data (``optim.bound.missing``) [1].
     advice : str
         What stood in the way, where that ends the run.
     """
@@ -56,6 +58,7 @@ class Decision:
     so_far: Worth | None = None
     absence: float = 0.0
     credit: NDArray = field(default_factory=lambda: np.zeros(0))
+    missed: NDArray = field(default_factory=lambda: np.zeros(0))
     advice: str = ""
 
     @property

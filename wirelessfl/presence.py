@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from channels.links import Gains
 from learning.calibration import Calibration
 from optim.allocation import Allocation, Status
+from optim.bound import absence_added, made_up
 from optim.problem import Deadline
 from wirelessfl.decider import Decider
 from wirelessfl.decision import Decision
-from wirelessfl.pricing import absence, priced
+from wirelessfl.pricing import constants, priced
 from wirelessfl.scheduling import SCHEDULES, scheduled
 from wirelessfl.world import World
 
@@ -62,11 +63,16 @@ def afresh(w: World, measured: Calibration, decider: Decider, gains: Gains, time
 
 def _without_some(w: World, measured: Calibration, decider: Decider, solved: Callable[[NDArray], Found], alone: NDArray,
                   before: Decision | None) -> Found:
-    """The best round by (1) without some of the devices that take longest ``alone`` (K,) [s], less their nu."""
-    price, nu, out = decider.price(None if before is None else before.so_far), np.zeros(alone.shape), 0
+    """The best round by (1) without some of the devices that take longest ``alone`` (K,) [s], less what they are worth."""
+    price, known = decider.price(None if before is None else before.so_far), constants(w, measured)
+    memory = w.scenario.decision.memory
+    nu, worth, missed, out = np.zeros(alone.shape), np.zeros(alone.shape), np.zeros(alone.shape), 0
     if before is not None:
-        nu, out = STEP * (price if price < np.inf else 0.0) * before.credit, int((~before.chosen).sum())
-    dearest = np.argsort(nu - alone, kind="stable")
+        finite, missed, out = price if price < np.inf else 0.0, before.missed, int((~before.chosen).sum())
+        mass = w.weights[before.chosen].sum() if before.chosen.any() else 1.0
+        nu = STEP * finite * before.credit
+        worth = nu + finite * made_up(known, w.weights, missed, memory) * w.weights / mass
+    dearest = np.argsort(worth - alone, kind="stable")
 
     @cache
     def without(count: int) -> Found:
@@ -74,7 +80,7 @@ def _without_some(w: World, measured: Calibration, decider: Decider, solved: Cal
 
     def cost(count: int) -> float:
         who, now, _ = without(count)
-        return decider.cost(now, absence(w, measured, who), price) - float(nu[who].sum())
+        return decider.cost(now, absence_added(known, w.weights, who, missed, memory), price) - float(nu[who].sum())
 
     return without(downhill(cost, out, len(dearest) - 1))
 
