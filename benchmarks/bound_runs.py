@@ -17,7 +17,8 @@ from learning.calibration import Calibration
 from learning.crossing import Compression
 from learning.params import Params
 from learning.threads import one_thread
-from optim.bound import Constants, absence, constants_form, relative_form
+from optim.absence import absence
+from optim.bound import Constants, constants_form, relative_form
 from optim.form import Form, Loss
 from wirelessfl.options import Option
 from wirelessfl.pricing import constants

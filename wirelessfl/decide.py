@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from channels.links import Gains
 from learning.algorithm import Algorithm
 from learning.calibration import Calibration
+from optim.absence import missing
 from optim.allocation import Allocation, Status
 from optim.answer import at_full_power
-from optim.bound import missing
 from optim.problem import Deadline
 from wirelessfl.decider import Decider
 from wirelessfl.decision import Decision, Scene

@@ -6,10 +6,11 @@ by their multipliers nu, in each round the set S of devices and the decision for
 
 .. math:: T - \mu\,(1 - \Phi_S - \Phi_{absent})^\gamma - \textstyle\sum_{k \in S} \nu_k                         \tag{1}
 
-least. mu is the running price of progress, and nu is ``STEP`` prices for each round that the device lacks of its share: that
-number grows by pi in each round and falls by one where it takes part, as planned, never below zero. Sets are looked for among
-those without the n devices that would take longest by themselves, in an equal share of the band and less their nu, going up or
-down from the last round's n as long as (1) falls: a search, without a certificate of its own.
+least, where Phi_absent is what the round adds to all that remember it (``optim.absence``). mu is the running price of progress,
+and nu is ``STEP`` prices for each round that the device lacks of its share: that number grows by pi in each round and falls by
+one where it takes part, as planned, never below zero. Sets are looked for among those without the n devices that would take
+longest by themselves, in an equal share of the band and less what (1) gives for them, going up or down from the last round's n
+as long as (1) falls: a search, without a certificate of its own.
 """
 
 from collections.abc import Callable
@@ -21,8 +22,8 @@ from numpy.typing import NDArray
 
 from channels.links import Gains
 from learning.calibration import Calibration
+from optim.absence import absence_added, made_up
 from optim.allocation import Allocation, Status
-from optim.bound import absence_added, made_up
 from optim.problem import Deadline
 from wirelessfl.decider import Decider
 from wirelessfl.decision import Decision

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from channels.links import Gains
 from learning.calibration import Calibration
 from optim import bound
+from optim.absence import absence as absence_of
 from optim.allocation import Allocation
 from optim.costs import RoundCosts, latency, round_costs
 from optim.problem import Deadline
@@ -40,7 +41,7 @@ def absence(w: World, measured: Calibration, who: NDArray, missed: ArrayLike = 0
 
     ``missed`` (K,) is what shares in the mean of the rounds before lacked [1].
     """
-    return bound.absence(constants(w, measured), w.weights, who, missed, w.scenario.decision.memory)
+    return absence_of(constants(w, measured), w.weights, who, missed, w.scenario.decision.memory)
 
 
 def problem(w: World, measured: Calibration, gain: NDArray, download: float = 1.0, upload: float = 1.0) -> Deadline:

@@ -1,7 +1,5 @@
 """The bound's terms by hand, its identities, and the exponent. Descent on real quadratics is in ``test_bound_on_quadratics``."""
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose
 
 from optim import bound
-from optim.bound import Constants, absence, constants_form, fit_exponent, relative_form, rounds_needed
+from optim.bound import Constants, constants_form, fit_exponent, relative_form, rounds_needed
 
 SHARES = np.array([0.25, 0.75])
 SPLIT = np.array([1, 0])                              # each device's option
@@ -48,40 +46,6 @@ def test_gradients_that_stay_larger_than_the_lemma_allows_are_what_losses_are_me
     assert_allclose(pruning.value(np.full((2, 2), 0.5))[0], (1 + share) * 0.25 * np.array([0.125, 0.4]))
     assert_allclose(relative_form(known(descent=0.3), SHARES).costs[0], relative_form(known(), SHARES).costs[0])   # below u
     assert_allclose(constants_form(long, SHARES).costs[0], constants_form(known(), SHARES).costs[0])
-
-
-def test_what_absent_devices_cost_is_the_mean_over_who_it_may_be():
-    """Six devices of equal shares, over all sets of each size: with gradients g_k whose B^2 is known it is a finite sum."""
-    gradient, weights = np.random.default_rng(0).normal(size=(6, 4)) + 1, np.full(6, 1 / 6)
-    mean = gradient.mean(0)
-    here = known(dissimilarity=float(np.sum(gradient**2) / 6 / np.sum(mean**2)))
-    share = here.sampling_share(weights)
-    for size in range(1, 7):
-        sets = [np.isin(np.arange(6), some) for some in itertools.combinations(range(6), size)]
-        bias = np.mean([np.sum((gradient[who].mean(0) - mean) ** 2) for who in sets]) / np.sum(mean**2)
-        lost = [absence(here, weights, who) for who in sets]
-        assert_allclose(lost, (1 + share) * bias + share * (6 / size - 1), atol=1e-12)
-
-
-def test_what_absent_devices_of_unlike_shares_cost_if_their_gradients_scatter_alike():
-    """g_k = m + e_k with independent e_k: the mean over devices is off by sum (omega' - omega) e."""
-    weights, who = np.array([0.5, 0.3, 0.15, 0.05]), np.array([True, False, True, True])
-    scatter = np.random.default_rng(1).normal(size=(200_000, 4))
-    there = np.where(who, weights, 0) / weights[who].sum()
-    square = np.mean((scatter @ (there - weights)) ** 2)
-    spread = np.mean(((scatter - (scatter @ weights)[:, None]) ** 2) @ weights)          # B^2 - 1 where |m|^2 = 1
-    quiet = known(dissimilarity=float(1 + spread), sampling=0.0)
-    assert_allclose(absence(quiet, weights, who), square, rtol=0.02)
-
-
-def test_if_all_are_there_nothing_is_lost_and_if_nobody_is_all_is():
-    here = known(dissimilarity=5.0)
-    assert absence(here, SHARES, np.array([True, True])) == pytest.approx(0, abs=1e-12)
-    assert absence(here, SHARES, np.array([False, False])) == 1
-    assert absence(here, np.ones(1), np.array([True])) == pytest.approx(0, abs=1e-12)
-    noise = known().sampling_share(SHARES)
-    alike = absence(known(), SHARES, np.array([False, True]))                             # the same data: noise alone
-    assert alike == pytest.approx(noise * (1 / 0.625 - 1))
 
 
 def test_the_constants_form_is_linear_and_drifts_only_between_averagings():

@@ -1,0 +1,81 @@
+r"""What a round loses because not all devices are in it, and what later rounds make up for.
+
+Absent devices leave a bias: the mean gradient of those who are there is not that of all. Round by round that is (1). But what one
+round misses the next ones may bring. Let m be the mean of what shares were off in the last rounds,
+
+.. math:: m_{t+1} = (1 - 1/H)\, m_t + (\omega'_t - \omega) / H.                                                       \tag{2}
+
+While gradients stay as they are, w + eta H sum_k m_k grad F_k goes down by grad F(w) + sum_k m_k grad F_k: its bias is that of
+the mean, not of the round (``docs/theory.md``, 1.7, which also says what the bound asks for that). Summed over rounds, kappa(m)
+is least if each adds as little as it can in all rounds that remember it, :func:`absence_added`: the greedy primal-dual rule (A.
+L. Stolyar, "Maximizing queueing network utility subject to stability", Queueing Systems 50, 2005).
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from optim.bound import Constants
+
+
+def absence(known: Constants, weights: NDArray, who: NDArray, missed: ArrayLike = 0.0, memory: float = 1.0) -> float:
+    r"""What a round loses because only ``who`` (K,) is in it, to be added to (3) of ``optim.bound`` [1].
+
+    The server averages over them by their data ``weights`` (K,), scaled to the shares omega' that sum to one, and misses the
+    mean gradient. Where who is absent has nothing to do with what data it has, this adds in the mean over who it may be
+
+    .. math:: \Phi = (1 + r)\,\kappa(\omega' - \omega) + r\,(\|\omega'\|^2 / \|\omega\|^2 - 1),\qquad
+              \kappa(d) = (B^2 - 1)\,\|d\|^2 / (1 - \|\omega\|^2)                                                 \tag{1}
+
+    the second part being the noise of fewer mini-batches. For n of K equal shares kappa is (B^2 - 1) (K - n) / (n (K - 1)). If
+    nobody is there all is lost.
+
+    With a ``memory`` of H > 1 rounds, what counts is what is missing in the mean of about so many, m, which is :func:`missing`
+    now and was ``missed`` (K,) before: kappa(m) in the place of kappa(omega' - omega), and the noise over H.
+    """
+    m = missing(weights, who, missed, memory)
+    return _absence(known, weights, who, float(m @ m), memory)
+
+
+def absence_added(known: Constants, weights: NDArray, who: NDArray, missed: ArrayLike = 0.0, memory: float = 1.0) -> float:
+    """What a round with ``who`` adds to :func:`absence` of this and all later rounds, as long as it is remembered [1].
+
+    It is what choosing who takes part has to weigh; for a memory of one round the same.
+    """
+    m, left = missing(weights, who, missed, memory), (1 - 1 / memory) * np.broadcast_to(np.asarray(missed, float), weights.shape)
+    return _absence(known, weights, who, float(m @ m - left @ left) * memory, memory)
+
+
+def made_up(known: Constants, weights: NDArray, missed: ArrayLike, memory: float) -> NDArray:
+    """What devices (K,) take off :func:`absence_added` for a unit of share in the round, by what was ``missed`` of them [1]."""
+    grip = 2 * (1 - 1 / memory) * (1 + known.sampling_share(weights)) * _unlike(known, weights)
+    return -grip * np.broadcast_to(np.asarray(missed, float), weights.shape)
+
+
+def missing(weights: NDArray, who: NDArray, missed: ArrayLike = 0.0, memory: float = 1.0) -> NDArray:
+    """By how much shares in the mean of the last rounds are off the ``weights`` (K,), after a round with ``who`` (K,).
+
+    Of what was ``missed`` before (K,), 1 - 1 / memory is left, and the round's own omega' - omega is the rest [1].
+    """
+    before = np.broadcast_to(np.asarray(missed, float), weights.shape)
+    return before + (_shares(weights, who) - weights - before) / memory
+
+
+def _shares(weights: NDArray, who: NDArray) -> NDArray:
+    """omega': the weights (K,) of those who are there, scaled to sum to one; none where nobody is."""
+    if who.all() or not who.any():
+        return weights * who
+    there: NDArray = np.where(who, weights, 0.0)
+    return there / there.sum()
+
+
+def _absence(known: Constants, weights: NDArray, who: NDArray, off: float, memory: float) -> float:
+    """(1) where the shares are ``off`` by so much, squared."""
+    if not who.any():
+        return 1.0
+    share, noise = known.sampling_share(weights), np.sum(_shares(weights, who) ** 2) / np.sum(weights**2) - 1
+    return float((1 + share) * _unlike(known, weights) * off + share * noise / memory)
+
+
+def _unlike(known: Constants, weights: NDArray) -> float:
+    rest = 1 - float(np.sum(weights**2))
+    return (known.dissimilarity - 1) / rest if rest > 0 else 0.0
