@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import wirelessfl as wfl
 from channels.trace import Trace
+from optim.absence import missing
 from optim.worth import Worth
 from wirelessfl.config import SettingsError
 from wirelessfl.decide import decide
@@ -81,6 +82,39 @@ def test_nobody_sits_out_whose_data_nobody_else_has(measured):
     """So dissimilar that a round without one of them would lose more than all."""
     unlike = replace(measured, dissimilarity=100.0)
     assert shares(played(unlike, "decision.participation=0", "training.rounds=5")).min() == 1
+
+
+def test_the_longer_rounds_are_remembered_the_fewer_devices_a_round_needs(measured):
+    runs = [played(measured, "decision.participation=0", f"decision.memory={memory}") for memory in (1, 3, 10)]
+    assert np.all(np.diff([np.mean([r.who.sum() for r in run]) for run in runs]) < 0)
+    assert np.all(np.diff([np.mean(latencies(run)) for run in runs]) < 0)
+
+
+def test_devices_whose_data_nobody_else_has_take_turns_if_rounds_are_remembered(measured):
+    """So dissimilar that round by round nobody could be left out; in the mean of the rounds each weighs about as its data."""
+    unlike = replace(measured, dissimilarity=100.0)
+    more = ("decision.participation=0", "decision.memory=20", "training.rounds=60")
+    who, weights = np.array([r.who for r in played(unlike, *more)]), wfl.world(scenario(), 0).weights
+    assert who.mean() < 0.9
+    there = who * weights
+    assert_allclose((there / there.sum(1, keepdims=True)).mean(0), weights, atol=0.05)
+
+
+def test_a_decision_knows_what_was_missing_before_it(measured):
+    w = wfl.world(scenario("decision.participation=0", "decision.memory=5"), 0)
+    decider, before, missed = prepare(POLICIES["joint"], w, measured), None, np.zeros(5)
+    for number in range(4):
+        gains = w.air.start(w.rng("fading", number)).seen(w.rng("estimates", number), w.knowledge, 0.0)
+        before = decide(w, measured, decider, Scene(number, gains, w.hardware.battery, np.zeros(5, bool)), before)
+        assert before.absence == absence(w, measured, before.who, missed)
+        missed = missing(w.weights, before.who, missed, 5.0)
+        assert_allclose(before.missed, missed)
+    assert np.abs(missed).max() > 0
+
+
+def test_a_memory_is_of_one_round_at_least():
+    with pytest.raises(SettingsError, match=r"decision\.memory.*greater than or equal to 1"):
+        scenario("decision.memory=0.5")
 
 
 @pytest.mark.parametrize(("lasts", "absent"), [(60, "leave-out"), (2000, "leave-out"), (2000, "stop")])
