@@ -83,6 +83,12 @@ def spread(values: pd.Series) -> str:
     return f"{v.mean():.3g}" + (f" ± {v.std(ddof=1) / len(v) ** 0.5:.2g}" if len(v) > 1 else "")
 
 
+def _arrived(ratios: pd.Series, arm: str) -> str:
+    """The name of an arm, and of how many seeds its mean is, where some did not get to the target."""
+    there = int(np.isfinite(ratios).sum())
+    return arm if there in (0, len(ratios)) else f"{arm} ({there} of {len(ratios)})"
+
+
 def picture(cells: pd.DataFrame, arms: Sequence[str], study: str, path: Path) -> None:
     """Time and energy over joint's on the same seed: a dot a seed, mean and standard error beside them."""
     panels: Mapping[str, str] = {"ratio_time": "time to the target", "ratio_energy": "energy until then"}
@@ -107,7 +113,7 @@ def picture(cells: pd.DataFrame, arms: Sequence[str], study: str, path: Path) ->
         where.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
         where.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
         where.grid(alpha=0.3)
-    axes[0].set_yticks(range(len(arms)), arms)
+    axes[0].set_yticks(range(len(arms)), [_arrived(cells[cells["arm"] == arm]["ratio_time"], arm) for arm in arms])
     axes[0].invert_yaxis()
     figure.suptitle(f"{study}: a dot a seed, a diamond the mean with its standard error", fontsize=10)
     figure.savefig(path, dpi=120)

@@ -144,8 +144,8 @@ def picture(rows: pd.DataFrame, path: Path) -> None:
         for number, other in enumerate(each for each in OTHERS if ("right", each) in times.index):
             axis.axvline((times.loc[("right", other)] / right).mean(), color=COLOURS[number + 1], linestyle=DASHES[number + 1],
                          label=f"{other}, right", linewidth=1.3)
-        axis.set(xlabel="time / joint with the right constants [1]", title=cell.split(",")[0], yticks=range(len(cases)), yticklabels=cases,
-                 xlim=(0.97, EDGE))
+        axis.set(xlabel="time / joint with the right constants [1]", title=cell.split(",")[0], yticks=range(len(cases)),
+                 yticklabels=cases, xlim=(0.97, EDGE))
         axis.title.set_fontsize(9)
         axis.xaxis.label.set_fontsize(8)
     axis.invert_yaxis()
