@@ -44,8 +44,9 @@ def prepare(policy: Policy, w: World, measured: Calibration) -> Decider:
         groups = [group for group in groups if w.options[group[0]].cut == s.decision.fixed_split]
     every = intervals(s, w.algorithm) if policy.interval else (w.algorithm.interval,)
     columns = [group if len(group) < len(w.options) else None for group in groups]
+    some = max(SOME // len(every), 1)
     found = [_best([replace(plain, columns=each, interval=interval) for each in columns],
-                   _sampled(replace(plain, interval=interval), w.averaging(interval), measured), max(SOME // len(every), 1))
+                   sampled_problem(replace(plain, interval=interval), w.averaging(interval), measured), some)
              for interval in every]
     best = found[0][1]
     if len(found) > 1:
@@ -72,7 +73,7 @@ def renewed(decider: Decider, w: World, measured: Calibration) -> Decider:
     fading has no mean, and most runs never meet what decides it. So it may be the median over several runs.
     """
     runs = _runs(decider)
-    sampled = _sampled(decider, w, measured, runs * FORECASTS)
+    sampled = sampled_problem(decider, w, measured, runs * FORECASTS)
     begins = range(0, runs * FORECASTS, FORECASTS)
     worth = [decider.forecast(sampled.rows(slice(begin, begin + FORECASTS)))[1] for begin in begins]
     return replace(decider, worth=float(np.median(worth)))
@@ -83,7 +84,7 @@ def _runs(decider: Decider) -> int:
     return RUNS if decider.policy.worth == "typical" and not decider.deadline else 1
 
 
-def _sampled(decider: Decider, w: World, measured: Calibration, count: int = FORECASTS) -> Deadline:
+def sampled_problem(decider: Decider, w: World, measured: Calibration, count: int = FORECASTS) -> Deadline:
     """The problem on so many sampled channels, with transfers of client models as decisions count them."""
     return priced(w, measured, _channels(w, count), np.full((len(w.shards), 2), decider.often))
 
