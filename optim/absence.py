@@ -30,16 +30,17 @@ def absence(known: Constants, weights: NDArray, who: NDArray, missed: ArrayLike 
     nobody is there all is lost.
 
     With a ``memory`` of H > 1 rounds, what counts is what is missing in the mean of about so many, m, which is :func:`missing`
-    now and was ``missed`` (K,) before: kappa(m) in the place of kappa(omega' - omega), and the noise over H.
+    now and was ``missed`` (K,) before: kappa(m) in the place of kappa(omega' - omega), and the noise over H (underived).
     """
     m = missing(weights, who, missed, memory)
     return _absence(known, weights, who, float(m @ m), memory)
 
 
 def absence_added(known: Constants, weights: NDArray, who: NDArray, missed: ArrayLike = 0.0, memory: float = 1.0) -> float:
-    """What a round with ``who`` adds to :func:`absence` of this and all later rounds, as long as it is remembered [1].
+    """What a round with ``who`` adds to :func:`absence` of all rounds that remember it, if they go on as the last ones did [1].
 
-    It is what choosing who takes part has to weigh; for a memory of one round the same.
+    To leading order in 1 / memory: a square, of which twice the change counts, so that summed over a run it is 2 - 1 / memory
+    times what is lost. It is what choosing who takes part has to weigh; for a memory of one round the two are the same.
     """
     m, left = missing(weights, who, missed, memory), (1 - 1 / memory) * np.broadcast_to(np.asarray(missed, float), weights.shape)
     return _absence(known, weights, who, float(m @ m - left @ left) * memory, memory)

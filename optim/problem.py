@@ -117,7 +117,10 @@ class Deadline:
         return self.change(_same, _same, lambda v: v if v.ndim == 0 or v.shape[-1] == 1 else v[..., list(index)])
 
     def rows(self, index: Any) -> "Deadline":
-        """Members of a batch, counted over all its leading axes at once. What is the same for all of them is not copied."""
+        """Members of a batch, which there must be, counted over all its leading axes at once.
+
+        What is the same for all of them is not copied.
+        """
         xp, (*rows, devices, options) = namespace(self.gain), self.shape
         left, at = xp.arange(math.prod(rows), device=device(self.gain))[index], []
         for size in reversed(rows):

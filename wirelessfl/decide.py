@@ -1,6 +1,5 @@
 """One round's decision: made afresh, or one that stands, or a wait."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -28,11 +27,6 @@ def transfers(algorithm: Algorithm, number: int, holds: NDArray) -> NDArray:
     return np.stack([1.0 - holds, np.full(holds.shape, last)], axis=-1)
 
 
-def stands(w: World) -> int:
-    """Rounds from one decision of splits, ratios and compression to the next."""
-    return math.lcm(w.algorithm.interval, w.scenario.decision.every)
-
-
 def decide(w: World, measured: Calibration, decider: Decider, scene: Scene, before: Decision | None = None) -> Decision:
     """Decide a round.
 
@@ -56,7 +50,7 @@ def decide(w: World, measured: Calibration, decider: Decider, scene: Scene, befo
         now = at_full_power(replace(p, deadline=np.array(decider.longest)), mine) if once else decider.solve(p, *last)
         return replace(now, option=mine.option, ratio=mine.ratio), p
 
-    number, rest = divmod(scene.number, stands(w))
+    number, rest = divmod(scene.number, w.stands)
     again = rest == 0 and not once
     if before is None or not before.chosen.any() or again:
         basis, own = Gains(w.air.mean_gain, w.air.mean_gain) if once else scene.seen, interval == 1 and not once

@@ -173,6 +173,12 @@ class Decider:
         p = self.allowed(whole).alone()
         return np.minimum(least_deadline(p, np.full(p.shape[:-1], 1 / p.shape[0])), LONGEST)
 
+    def able(self, whole: Deadline) -> NDArray:
+        """Whether each device (K,) could do its round by itself, with the whole band and pruned to the limit."""
+        p = self.allowed(whole).alone()
+        able: NDArray = least_deadline(p, np.ones(p.shape[:-1])) <= (self.deadline or self.longest)
+        return able
+
     def advice(self, whole: Deadline, found: Allocation, names: NDArray | None = None) -> str:
         """What stood in the way of an infeasible decision, among what this policy may decide, and the cure.
 

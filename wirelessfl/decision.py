@@ -42,7 +42,8 @@ class Decision:
     credit : (K,) array
         By how many rounds each device lacks its least share of them [1].
     missed : (K,) array
-        By how much each device's share in the mean of the last rounds is off its share of the data (``optim.bound.missing``) [1].
+        By how much each device's share in the mean of the last planned rounds is off its share of the data
+        (``optim.absence.missing``) [1].
     advice : str
         What stood in the way, where that ends the run.
     """

@@ -57,7 +57,8 @@ def afresh(w: World, measured: Calibration, decider: Decider, gains: Gains, time
     if decider.participation == 1:
         return solved(everyone)
     if decider.policy.presence in SCHEDULES:
-        return solved(scheduled(decider.policy.presence, w, gains, number, decider.participation))
+        able = decider.able(priced(w, measured, gains, often, energy=energy))
+        return solved(scheduled(decider.policy.presence, w, gains, number, decider.participation, able))
     alone = decider.alone(priced(w, measured, gains, often, energy=energy))
     return _without_some(w, measured, decider, solved, alone, before)
 
@@ -66,7 +67,7 @@ def _without_some(w: World, measured: Calibration, decider: Decider, solved: Cal
                   before: Decision | None) -> Found:
     """The best round by (1) without some of the devices that take longest ``alone`` (K,) [s], less what they are worth."""
     price, known = decider.price(None if before is None else before.so_far), constants(w, measured)
-    memory = w.scenario.decision.memory
+    memory = 1 / (1 - (1 - 1 / w.scenario.decision.memory) ** w.stands)         # rounds for which the choice stands count as one
     nu, worth, missed, out = np.zeros(alone.shape), np.zeros(alone.shape), np.zeros(alone.shape), 0
     if before is not None:
         finite, missed, out = price if price < np.inf else 0.0, before.missed, int((~before.chosen).sum())

@@ -14,32 +14,38 @@ from numpy.typing import NDArray
 from channels.links import Gains
 from wirelessfl.world import World
 
-Schedule = Callable[[World, Gains, int, int], NDArray]      # world, gains, number of the decision, how many: which devices
+Schedule = Callable[[World, Gains, int, int, NDArray], NDArray]     # world, gains, number of the decision, how many, among whom
 
 
-def random(w: World, gains: Gains, number: int, many: int) -> NDArray:
+def random(w: World, gains: Gains, number: int, many: int, among: NDArray) -> NDArray:
     """Devices drawn afresh."""
-    return w.rng("schedule", number).permutation(len(w.shards))[:many]
+    drawn = w.rng("schedule", number).permutation(len(w.shards))
+    return drawn[np.isin(drawn, among)][:many]
 
 
-def round_robin(w: World, gains: Gains, number: int, many: int) -> NDArray:
+def round_robin(w: World, gains: Gains, number: int, many: int, among: NDArray) -> NDArray:
     """The next ones in the order of their numbers."""
-    return (number * many + np.arange(many)) % len(w.shards)
+    return among[(number * many + np.arange(many)) % len(among)]
 
 
-def proportional_fair(w: World, gains: Gains, number: int, many: int) -> NDArray:
+def proportional_fair(w: World, gains: Gains, number: int, many: int, among: NDArray) -> NDArray:
     """Those whose link is best beside its own mean; of equals any."""
     draw = w.rng("schedule", number).permutation(len(w.shards))
-    return np.lexsort((draw, -gains.up / w.air.mean_gain))[:many]
+    order = np.lexsort((draw, -gains.up / w.air.mean_gain))
+    return order[np.isin(order, among)][:many]
 
 
 #: Rules by the name of a policy's ``presence``.
 SCHEDULES: dict[str, Schedule] = {"random": random, "round-robin": round_robin, "proportional-fair": proportional_fair}
 
 
-def scheduled(rule: str, w: World, gains: Gains, number: int, share: float) -> NDArray:
-    """Who takes part (K,) by a rule: ``share`` of the devices, rounded up, but one at least; ``number`` counts the decisions."""
-    devices = len(w.shards)
-    who = np.zeros(devices, bool)
-    who[SCHEDULES[rule](w, gains, number, max(1, math.ceil(share * devices - 1e-9)))] = True
+def scheduled(rule: str, w: World, gains: Gains, number: int, share: float, able: NDArray) -> NDArray:
+    """Who takes part (K,) by a rule: ``share`` of the devices, rounded up, but one at least; ``number`` counts the decisions.
+
+    They are among those who are ``able`` (K,), all of these if they are fewer; where nobody is, among all.
+    """
+    among = np.flatnonzero(able if able.any() else ~able)
+    many = min(max(1, math.ceil(share * len(able) - 1e-9)), len(among))
+    who = np.zeros(len(able), bool)
+    who[SCHEDULES[rule](w, gains, number, many, among)] = True
     return who

@@ -189,7 +189,8 @@ class DecisionSettings(Section):
     longest_s: float = _key(3600.0, "without a deadline: what a device cannot do within so long it cannot do [s]", gt=0)
     participation: float = _key(1.0, "least share of the rounds that are planned with a device that can take part: below 1 "
                                      "it may sit a round out, where the wait costs more than its part is worth; of policies "
-                                     "random, round-robin, proportional-fair the share of devices in each round [1]", ge=0, le=1)
+                                     "random, round-robin, proportional-fair (with a memory) the share of devices in a round [1]",
+                                ge=0, le=1)
     memory: float = _key(1.0, "rounds over which what absent devices would have said is averaged before it counts as lost: "
                               "1 is the bound as derived, more trusts that the next rounds make up for it [rounds]", ge=1)
     absent: Literal["leave-out", "stop"] = _key("leave-out", "a device that cannot take part in a round is left out "

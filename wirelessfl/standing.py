@@ -9,7 +9,7 @@ import numpy as np
 from channels.links import Gains
 from learning.calibration import Calibration
 from optim.worth import Worth
-from wirelessfl.decide import stands, transfers
+from wirelessfl.decide import transfers
 from wirelessfl.decider import Decider
 from wirelessfl.pricing import priced
 from wirelessfl.world import World
@@ -35,7 +35,7 @@ def time_of_progress(decider: Decider, w: World, measured: Calibration, gains: G
     interval, devices = w.algorithm.interval, len(w.shards)
     p = decider.allowed(priced(w, measured, gains, np.full((devices, 2), decider.often)))
     found = decider.solve(p, so_far=Worth.prior(decider.worth, exponent=decider.exponent))
-    rounds, time = stands(w), np.zeros(len(gains.up))
+    rounds, time = w.stands, np.zeros(len(gains.up))
     for number in range(rounds):
         now = Gains(*(np.roll(each, -number, axis=0) for each in gains))
         often = transfers(w.algorithm, number, np.full(devices, number % interval > 0))

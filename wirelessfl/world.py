@@ -1,6 +1,7 @@
 """One seed of a scenario: here decibels and MHz become SI units."""
 
 import copy
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -93,6 +94,11 @@ class World:
     @property
     def packets(self) -> Packets:
         return air.packets(self.scenario.channel)
+
+    @property
+    def stands(self) -> int:
+        """Rounds from one decision of splits, ratios, compression and who takes part to the next."""
+        return math.lcm(self.algorithm.interval, self.scenario.decision.every)
 
     def rng(self, cause: str, *number: int) -> np.random.Generator:
         """The randomness of a cause, or of its part in one round: it does not depend on what was drawn before."""

@@ -81,7 +81,7 @@ def test_with_a_memory_of_one_round_nothing_of_before_counts():
 
 @pytest.mark.parametrize("memory", [2.0, 10.0])
 def test_who_is_always_absent_costs_as_much_as_round_by_round(memory):
-    """In the long run; the noise of fewer mini-batches does not, for it is drawn anew in each round."""
+    """In the long run; the noise of fewer mini-batches counts a part, as it is said to."""
     who, noiseless, here = np.array([True, True, False, False]), known(dissimilarity=5.0, sampling=0.0), known(dissimilarity=5.0)
     m = played(memory, [who] * 300)[-1]
     assert absence(noiseless, WEIGHTS, who, m, memory) == pytest.approx(absence(noiseless, WEIGHTS, who))
@@ -105,7 +105,7 @@ def test_devices_that_take_turns_are_missed_less_the_longer_rounds_are_remembere
 
 
 @pytest.mark.parametrize("memory", [1.0, 3.0, 10.0])
-def test_what_rounds_add_is_what_is_lost_in_all_of_them(memory):
+def test_what_rounds_add_is_twice_what_is_lost_in_all_of_them_but_for_a_memorys_part(memory):
     """A round adds the derivative of a square: 2 - 1 / H times what is lost, summed over the rounds that remember it."""
     here, who = known(dissimilarity=5.0, sampling=0.0), ROUNDS[ROUNDS.any(1)]
     m = played(memory, who)

@@ -100,6 +100,14 @@ def test_devices_whose_data_nobody_else_has_take_turns_if_rounds_are_remembered(
     assert_allclose((there / there.sum(1, keepdims=True)).mean(0), weights, atol=0.05)
 
 
+@pytest.mark.parametrize("more", [("decision.every=10",), ("training.interval=4",)])
+def test_a_choice_that_stands_for_several_rounds_is_weighed_for_all_of_them(measured, more):
+    """Data so unlike that one set for ten rounds must be nearly everybody, although rounds are remembered."""
+    own = measured if more[0].startswith("decision") else wfl.measure(wfl.world(scenario(*more), 0))
+    ran = played(replace(own, dissimilarity=20.0), "decision.participation=0", "decision.memory=10", "training.rounds=40", *more)
+    assert np.mean([r.progress_lost >= 1 for r in ran]) < 0.1
+
+
 def test_a_decision_knows_what_was_missing_before_it(measured):
     w = wfl.world(scenario("decision.participation=0", "decision.memory=5"), 0)
     decider, before, missed = prepare(POLICIES["joint"], w, measured), None, np.zeros(5)

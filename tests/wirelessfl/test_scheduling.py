@@ -6,11 +6,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import wirelessfl as wfl
 from channels.links import Gains
+from channels.trace import Trace
 from wirelessfl.scheduling import SCHEDULES, scheduled
 
 SMALL = ("cell.devices=5", "training.rounds=20", "training.model=mlp", "decision.pilot_rounds=6", "data.train=200",
          "data.test=50", "training.evaluate_every=20")
-RULES = tuple(SCHEDULES)
+RULES, ALL = tuple(SCHEDULES), np.ones(5, bool)
 
 
 def scenario(*more):
@@ -44,12 +45,12 @@ def times_its_mean(w, factors):
 def test_so_many_are_there(w, rule, share, many):
     """0.6 of five devices is three, also where 0.6 x 5 is a little more than 3."""
     for number in range(7):
-        assert scheduled(rule, w, times_its_mean(w, [1, 2, 3, 4, 5]), number, share).sum() == many
+        assert scheduled(rule, w, times_its_mean(w, [1, 2, 3, 4, 5]), number, share, ALL).sum() == many
 
 
 def test_in_turn_everybody_is_there_equally_often(w):
     gains = times_its_mean(w, [1, 1, 1, 1, 1])
-    who = np.array([scheduled("round-robin", w, gains, number, 0.4) for number in range(5)])
+    who = np.array([scheduled("round-robin", w, gains, number, 0.4, ALL) for number in range(5)])
     assert_array_equal(who.sum(0), [2] * 5)
     assert_array_equal(np.flatnonzero(who[0]), [0, 1])
     assert_array_equal(np.flatnonzero(who[2]), [0, 4])
@@ -58,19 +59,19 @@ def test_in_turn_everybody_is_there_equally_often(w):
 def test_proportionally_fair_is_who_stands_best_beside_the_own_mean(w):
     """However far away: not who has the largest gain."""
     gains = times_its_mean(w, [0.5, 3, 0.1, 1, 2])
-    assert_array_equal(np.flatnonzero(scheduled("proportional-fair", w, gains, 0, 0.4)), [1, 4])
+    assert_array_equal(np.flatnonzero(scheduled("proportional-fair", w, gains, 0, 0.4, ALL)), [1, 4])
     worst = int(np.argmin(w.air.mean_gain))
     only = times_its_mean(w, np.where(np.arange(5) == worst, 2.0, 1.0))
-    assert_array_equal(np.flatnonzero(scheduled("proportional-fair", w, only, 0, 0.2)), [worst])
+    assert_array_equal(np.flatnonzero(scheduled("proportional-fair", w, only, 0, 0.2, ALL)), [worst])
 
 
 @pytest.mark.parametrize("rule", ["random", "proportional-fair"])
 def test_of_equals_each_is_there_as_often_as_others(w, rule):
     """300 draws of two of five, each with a probability of 0.4: a standard deviation of 0.03."""
     gains = times_its_mean(w, [1, 1, 1, 1, 1])
-    who = np.array([scheduled(rule, w, gains, number, 0.4) for number in range(300)])
+    who = np.array([scheduled(rule, w, gains, number, 0.4, ALL) for number in range(300)])
     assert_allclose(who.mean(0), 0.4, atol=0.11)
-    assert_array_equal(who[7], scheduled(rule, w, gains, 7, 0.4))
+    assert_array_equal(who[7], scheduled(rule, w, gains, 7, 0.4, ALL))
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -98,8 +99,31 @@ def test_who_is_there_goes_with_the_seed_and_stays_while_a_decision_stands(measu
     assert_array_equal(turns[::4].sum(0), [2] * 5)
 
 
-def test_who_cannot_take_part_is_left_out_and_nobody_comes_in_the_place(measured):
-    """A battery of a millijoule does not last for every turn of six rounds."""
-    ran = played(measured, "decision.participation=0.6", "devices.battery_j=1e-3", "training.rounds=6", policy="round-robin")
-    assert there(ran).sum(1).min() < 3
-    assert there(ran).sum(1).max() <= 3
+@pytest.mark.parametrize("rule", RULES)
+def test_devices_are_drawn_among_those_who_are_able(w, rule):
+    gains, able = times_its_mean(w, [5, 1, 1, 1, 1]), np.array([False, True, True, False, True])
+    who = np.array([scheduled(rule, w, gains, number, 0.4, able) for number in range(30)])
+    assert_array_equal(who.sum(1), 2)
+    assert_array_equal(who.any(0), able)
+    assert_array_equal(scheduled(rule, w, gains, 0, 0.9, able), able)
+    assert scheduled(rule, w, gains, 0, 0.4, ~ALL).sum() == 2
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_device_without_a_link_has_no_turn_and_the_run_goes_on(measured, tmp_path, rule):
+    gain = np.full((4000, 5), 1e-9)
+    gain[:, 0] = 1e-20
+    Trace(np.arange(4000) * 1e-3, gain[:, :, None]).save(tmp_path / "t.npz")
+    ran = played(measured, "decision.participation=0.2", "decision.longest_s=5", "channel.fading=trace",
+                 f"channel.trace={tmp_path / 't.npz'}", policy=rule)
+    assert_array_equal(there(ran).sum(1), [1] * 20)
+    assert_array_equal(there(ran).any(0), [False, True, True, True, True])
+
+
+def test_a_device_whose_battery_is_empty_has_no_turn(measured):
+    """Batteries of a millijoule are used up one after another; then the server waits."""
+    ran = played(measured, "decision.participation=0.2", "devices.battery_j=1e-3", "training.rounds=12", policy="round-robin")
+    assert set(there(ran).sum(1)) == {0, 1}
+    busy = there(ran).sum(1).astype(int)
+    assert np.all(np.diff(busy) <= 0)
+    assert ran[0].who.any()
