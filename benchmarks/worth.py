@@ -19,7 +19,7 @@ from benchmarks.study import chosen
 from optim.fastest import least_deadline
 from wirelessfl.decider import Decider
 from wirelessfl.policy import POLICIES
-from wirelessfl.prepare import FORECASTS, sampled_problem
+from wirelessfl.prepare import FORECASTS, sampled_problem, worth_of_runs
 from wirelessfl.world import world
 
 RUNS = 8
@@ -40,7 +40,7 @@ def prices(study: str, seed: int) -> dict[str, float]:
     w, measured = world(scenario(study, "joint"), seed), calibration(study, "joint")
     decider = Decider(POLICIES["joint"], 1.0, 0.0)
     many = sampled_problem(decider, w, measured, RUNS * FORECASTS)
-    found = [decider.forecast(many.rows(slice(first, first + FORECASTS)))[1] for first in range(0, RUNS * FORECASTS, FORECASTS)]
+    found = worth_of_runs(decider, many, RUNS)
     return {"least [s]": min(found), "median [s]": float(np.median(found)), "highest [s]": max(found),
             "highest / least": max(found) / min(found), "longest round [s]": float(least_deadline(decider.allowed(many)).max())}
 

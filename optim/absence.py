@@ -46,10 +46,10 @@ def absence_added(known: Constants, weights: NDArray, who: NDArray, missed: Arra
     return _absence(known, weights, who, float(m @ m - left @ left) * memory, memory)
 
 
-def made_up(known: Constants, weights: NDArray, missed: ArrayLike, memory: float) -> NDArray:
+def made_up(known: Constants, weights: NDArray, missed: NDArray, memory: float) -> NDArray:
     """What devices (K,) take off :func:`absence_added` for a unit of share in the round, by what was ``missed`` of them [1]."""
     grip = 2 * (1 - 1 / memory) * (1 + known.sampling_share(weights)) * _unlike(known, weights)
-    return -grip * np.broadcast_to(np.asarray(missed, float), weights.shape)
+    return -grip * missed
 
 
 def missing(weights: NDArray, who: NDArray, missed: ArrayLike = 0.0, memory: float = 1.0) -> NDArray:
@@ -57,7 +57,7 @@ def missing(weights: NDArray, who: NDArray, missed: ArrayLike = 0.0, memory: flo
 
     Of what was ``missed`` before (K,), 1 - 1 / memory is left, and the round's own omega' - omega is the rest [1].
     """
-    before = np.broadcast_to(np.asarray(missed, float), weights.shape)
+    before = np.asarray(missed, float)
     return before + (_shares(weights, who) - weights - before) / memory
 
 

@@ -170,14 +170,16 @@ class Decider:
 
     def alone(self, whole: Deadline) -> NDArray:
         """The least time that each device (K,) would need in an equal share of the band, pruned to the limit [s]."""
-        p = self.allowed(whole).alone()
-        return np.minimum(least_deadline(p, np.full(p.shape[:-1], 1 / p.shape[0])), LONGEST)
+        return np.minimum(self._by_itself(whole, 1 / whole.shape[-2]), LONGEST)
 
     def able(self, whole: Deadline) -> NDArray:
         """Whether each device (K,) could do its round by itself, with the whole band and pruned to the limit."""
-        p = self.allowed(whole).alone()
-        able: NDArray = least_deadline(p, np.ones(p.shape[:-1])) <= (self.deadline or self.longest)
+        able: NDArray = self._by_itself(whole, 1.0) <= (self.deadline or self.longest)
         return able
+
+    def _by_itself(self, whole: Deadline, share: float) -> NDArray:
+        p = self.allowed(whole).alone()
+        return least_deadline(p, np.full(p.shape[:-1], share))
 
     def advice(self, whole: Deadline, found: Allocation, names: NDArray | None = None) -> str:
         """What stood in the way of an infeasible decision, among what this policy may decide, and the cure.

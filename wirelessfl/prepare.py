@@ -74,9 +74,12 @@ def renewed(decider: Decider, w: World, measured: Calibration) -> Decider:
     """
     runs = _runs(decider)
     sampled = sampled_problem(decider, w, measured, runs * FORECASTS)
-    begins = range(0, runs * FORECASTS, FORECASTS)
-    worth = [decider.forecast(sampled.rows(slice(begin, begin + FORECASTS)))[1] for begin in begins]
-    return replace(decider, worth=float(np.median(worth)))
+    return replace(decider, worth=float(np.median(worth_of_runs(decider, sampled, runs))))
+
+
+def worth_of_runs(decider: Decider, sampled: Deadline, runs: int) -> list[float]:
+    """The worth of progress on each of so many runs of ``FORECASTS`` channels, one after another in ``sampled`` [s]."""
+    return [decider.forecast(sampled.rows(slice(begin, begin + FORECASTS)))[1] for begin in range(0, runs * FORECASTS, FORECASTS)]
 
 
 def _runs(decider: Decider) -> int:

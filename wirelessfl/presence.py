@@ -56,11 +56,11 @@ def afresh(w: World, measured: Calibration, decider: Decider, gains: Gains, time
 
     if decider.participation == 1:
         return solved(everyone)
+    all_of_them = priced(w, measured, gains, often, energy=energy)
     if decider.policy.presence in SCHEDULES:
-        able = decider.able(priced(w, measured, gains, often, energy=energy))
+        able = decider.able(all_of_them)
         return solved(scheduled(decider.policy.presence, w, gains, number, decider.participation, able))
-    alone = decider.alone(priced(w, measured, gains, often, energy=energy))
-    return _without_some(w, measured, decider, solved, alone, before)
+    return _without_some(w, measured, decider, solved, decider.alone(all_of_them), before)
 
 
 def _without_some(w: World, measured: Calibration, decider: Decider, solved: Callable[[NDArray], Found], alone: NDArray,
