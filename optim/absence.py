@@ -11,10 +11,14 @@ is least if each adds as little as it can in all rounds that remember it, :func:
 L. Stolyar, "Maximizing queueing network utility subject to stability", Queueing Systems 50, 2005).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import bisect
 
-from optim.bound import Constants
+from optim.bound import Constants, rounds_needed
+from optim.problem import check
 
 
 def absence(known: Constants, weights: NDArray, who: NDArray, missed: ArrayLike = 0.0, memory: float = 1.0) -> float:
@@ -59,6 +63,51 @@ def missing(weights: NDArray, who: NDArray, missed: ArrayLike = 0.0, memory: flo
     """
     before = np.asarray(missed, float)
     return before + (_shares(weights, who) - weights - before) / memory
+
+
+def absence_of_rounds(known: Constants, weights: NDArray, who: NDArray, memory: float = 1.0) -> float:
+    """The mean of :func:`absence` over rounds with ``who`` (R, K), from the first one on [1]."""
+    missed, lost = np.zeros(weights.shape), []
+    for there in who:
+        lost.append(absence(known, weights, there, missed, memory))
+        missed = missing(weights, there, missed, memory)
+    return float(np.mean(lost))
+
+
+def fit_memory(known: Constants, weights: NDArray, sets: Sequence[NDArray], ratio: ArrayLike, most: float,
+               exponent: float = 1.0) -> float:
+    """The memory H with which (2) of ``optim.bound`` is right about some trainings, in the mean of the logarithms [rounds].
+
+    Parameters
+    ----------
+    sets : (N,) sequence of (R, K) bool array
+        Who was in each round of each training.
+    ratio : (N,) array
+        Rounds that it took over those of a training with everybody, positive; ``inf`` if it never arrived [1].
+    most : float
+        H is no more than that, 1 or more [rounds].
+    exponent : float
+        gamma, of the progress (1 - Phi)^gamma [1].
+
+    Returns
+    -------
+    float
+        1 where no memory is needed, or a training never arrived; ``most`` where even that is too little.
+    """
+    took = np.atleast_1d(np.asarray(ratio, float))
+    check("ratio", took, "1", 0.0, np.inf, positive=True, closed=True)
+    check("most", most, "rounds", 1.0, np.inf)
+    if len(sets) != len(took) or not len(took):
+        raise ValueError(f"sets and ratio must be one a training each, of one training or more, got {len(sets)} and {len(took)}")
+
+    def late(log_memory: float) -> float:
+        """How much longer trainings took than expected, in the mean of the logarithms."""
+        lost = [absence_of_rounds(known, weights, who, np.exp(log_memory)) for who in sets]
+        return float(np.mean(np.log(took) - np.log(rounds_needed(1.0, lost, exponent))))
+
+    if np.isinf(took).any() or late(0.0) >= 0:
+        return 1.0
+    return most if late(np.log(most)) <= 0 else float(np.exp(bisect(late, 0.0, np.log(most), xtol=1e-3)))
 
 
 def _shares(weights: NDArray, who: NDArray) -> NDArray:

@@ -165,8 +165,8 @@ def _same(values: NDArray) -> NDArray:
 
 def check(name: str, values: ArrayLike, unit: str, low: float, high: float, *, closed: bool = False,
           positive: bool = False) -> None:
-    """Raise a sentence unless all ``values`` are within [low, high); [low, high] if ``closed``, (low, high) if ``positive``."""
+    """Raise a sentence unless all ``values`` are within [low, high); with high if ``closed``, without low if ``positive``."""
     xp, v = float_arrays(values)
     if not bool(xp.all(((v > low) if positive else (v >= low)) & ((v <= high) if closed else (v < high)))):
-        allowed = "positive and finite" if positive else f"within [{low:g}, {high:g}{']' if closed else ')'}"
+        allowed = "positive" + " and finite" * (not closed) if positive else f"within [{low:g}, {high:g}{']' if closed else ')'}"
         raise ValueError(f"{name} must be {allowed} [{unit}], got {v}")

@@ -12,13 +12,10 @@ from torch import Tensor
 
 from learning import params
 from learning.calibration import Calibration
-from learning.slowdown import slowdowns
-from learning.threads import one_thread
-from optim import bound
+from wirelessfl import fits
 from wirelessfl.config import SettingsError
 from wirelessfl.folder import commit, now, versions, write_json
 from wirelessfl.plot_calibration import calibration_picture
-from wirelessfl.pricing import constants
 from wirelessfl.settings import Scenario
 from wirelessfl.world import World, measure, world
 
@@ -26,6 +23,8 @@ KIND, FORMAT, FOLDER = "wirelessfl calibration", 3, Path("calibrations")
 UNSEEN = ("rounds", "device", "evaluate_every", "target_accuracy", "smoothing")        # settings of a training that no pilot sees
 SEEN = ("bias_max", "splits", "update_bits", "smashed_bits", "dropouts", "intervals")    # of decisions, that do, beside pilot_*
 OTHER = {"settings": "settings of another version"}                               # where none that both know differ
+NOT_FITTED = ("decision.{0} is 0, for that of the calibration, and decision.calibration names no file with a fitted one "
+              "(`wirelessfl calibrate --{0}`): got {1!r}")
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,9 @@ class Made:
     measured : Calibration
     exponent : dict, optional
         Trainings that gamma was fitted to, as ``Slowdowns``, and the fit: "gamma" and its standard "error" [1].
+    memory : dict, optional
+        Trainings that the memory H was fitted to, as ``Turnouts``, and the fit: "memory", that of each ("single"), the "exponent"
+        with which it was fitted, and the rounds that the bound says, with H ("expected") and without ("derived") [1].
     fresh : bool
         Whether it was measured now, or found.
     """
@@ -49,28 +51,31 @@ class Made:
     key: str
     measured: Calibration
     exponent: dict[str, Any] | None
+    memory: dict[str, Any] | None
     fresh: bool
 
 
-def make(s: Scenario, path: Path | None = None, *, exponent: bool = False) -> Made:
+def make(s: Scenario, path: Path | None = None, *, exponent: bool = False, memory: bool = False) -> Made:
     """Measure in the world of the first seed, and leave a file and a picture; what the file holds already is not measured again.
 
     Parameters
     ----------
     path : Path, optional
         The file, ``calibrations/NAME-KEY.json`` without one.
-    exponent : bool
-        Whether gamma is to be fitted, too.
+    exponent, memory : bool
+        Whether gamma, and H, are to be fitted, too.
 
     Raises
     ------
     SettingsError
         Where the file is there and holds something else than a calibration, or the exponent is asked of an algorithm that does
-        not prune.
+        not prune, or the memory for one device.
     """
     w = world(s, s.seed)
     if exponent and not w.algorithm.prunes:
         raise SettingsError(f"--exponent takes pruned trainings, and training.algorithm {s.training.algorithm} does not prune")
+    if memory and s.cell.devices == 1:
+        raise SettingsError("--memory takes trainings with some of the devices in a round: cell.devices must be 2 or more, got 1")
     parts = fingerprints(w)
     path = path or FOLDER / f"{s.name}-{key(parts)[:10]}.json"
     old = read(path) if path.exists() else {}
@@ -78,16 +83,20 @@ def make(s: Scenario, path: Path | None = None, *, exponent: bool = False) -> Ma
     fresh, picture = not found, path.with_suffix(".png")
     if fresh:
         found = {"kind": KIND, "format": FORMAT, "key": key(parts), "of": parts, "made_at": now(), "versions": versions(),
-                 "commit": commit(), "settings": s.model_dump(mode="json"), "exponent": None, "calibration": asdict(measure(w))}
+                 "commit": commit(), "settings": s.model_dump(mode="json"), "exponent": None, "memory": None,
+                 "calibration": asdict(measure(w))}
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, found)
     measured = Calibration.of(found["calibration"])
     if fresh or not picture.exists():
         calibration_picture(measured, picture)
     if exponent and not found["exponent"]:
-        found = found | {"exponent": _exponent(w, measured)}
+        found = found | {"exponent": fits.exponent(w, measured)}
         write_json(path, found)
-    return Made(path, picture, key(parts), measured, found["exponent"], fresh)
+    if memory and (found["memory"] or {}).get("exponent") != (gamma := _gamma(s, found)):
+        found = found | {"memory": fits.memory(w, measured, gamma)}
+        write_json(path, found)
+    return Made(path, picture, key(parts), measured, found["exponent"], found["memory"], fresh)
 
 
 def load(path: str | Path, w: World) -> Calibration:
@@ -107,13 +116,29 @@ def load(path: str | Path, w: World) -> Calibration:
     return Calibration.of(found["calibration"])
 
 
-def exponent(path: str) -> float:
-    """gamma of a file [1], or a sentence where it has none."""
-    fitted = (read(Path(path))["exponent"] or {}) if path else {}
-    if not fitted.get("gamma") or fitted["gamma"] <= 0:
-        raise SettingsError("decision.exponent is 0, for that of the calibration, and decision.calibration names no file with a "
-                            f"fitted one (`wirelessfl calibrate --exponent`): got {path!r}")
-    return float(fitted["gamma"])
+def fitted(s: Scenario) -> tuple[float, float]:
+    """gamma [1] and H [rounds] of a scenario, as its file has them where they are 0; or a sentence where it has none."""
+    d = s.decision
+    if d.exponent and d.memory:
+        return d.exponent, d.memory
+    found = read(Path(d.calibration)) if d.calibration else {"exponent": None, "memory": None}
+    gamma = _gamma(s, found)
+    if d.memory:
+        return gamma, d.memory
+    if not found["memory"]:
+        raise SettingsError(NOT_FITTED.format("memory", d.calibration))
+    if found["memory"]["exponent"] != gamma:
+        other = found["memory"]["exponent"]
+        raise SettingsError(f"the memory of {d.calibration} was fitted with decision.exponent {other:g}, and is to serve "
+                            f"{gamma:g}: `wirelessfl calibrate --memory` fits it anew")
+    return gamma, float(found["memory"]["memory"])
+
+
+def _gamma(s: Scenario, found: Mapping[str, Any]) -> float:
+    gamma = s.decision.exponent or (found["exponent"] or {}).get("gamma")
+    if not gamma or gamma <= 0:
+        raise SettingsError(NOT_FITTED.format("exponent", s.decision.calibration))
+    return float(gamma)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -124,7 +149,7 @@ def read(path: Path) -> dict[str, Any]:
             raise ValueError("of another version")
         Calibration.of(found["calibration"])
         Scenario.model_validate(found["settings"])
-        return {**found, "key": str(found["key"]), "of": dict(found["of"])}
+        return {"memory": None, **found, "key": str(found["key"]), "of": dict(found["of"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         why = error.strerror or error if isinstance(error, OSError) else type(error).__name__
         raise SettingsError(f"{path} holds no calibration of this version ({why}): `wirelessfl calibrate` makes one") from None
@@ -166,14 +191,3 @@ def _differences(there: Scenario, here: Scenario) -> dict[str, tuple[Any, Any]]:
     one, other = _named(there), _named(here)
     return {name: (one[name], other[name]) for name in one if one[name] != other[name]}
 
-
-def _exponent(w: World, measured: Calibration) -> dict[str, Any]:
-    """Short trainings at given biases, and gamma of what they took."""
-    t, d = w.scenario.training, w.scenario.decision
-    with one_thread():
-        found = slowdowns(w.algorithm, w.shards, measured, rounds=d.pilot_rounds, seed=w.seeds["forecast"], precision=t.precision)
-    loss = (1 + constants(w, measured).sampling_share(w.weights)) * np.array(found.bias)
-    used = np.isfinite(found.rounds) & (loss < 1)
-    gamma, error = bound.fit_exponent(loss[used], np.array(found.rounds)[used]) if used.any() else (None, None)
-    return {**asdict(found), "rounds": [r if np.isfinite(r) else None for r in found.rounds], "loss": loss.tolist(),
-            "gamma": gamma, "error": error}

@@ -25,7 +25,7 @@ def text(made: Made) -> str:
         lines += _variants(m.cuts, columns, np.array(getattr(m, name)), np.array(far[name]), what)
     lines += ["", f"sampling noise {number(m.sampling_noise, far['sampling_noise'])}, dissimilarity "
                   f"{number(m.dissimilarity, far['dissimilarity'])}, smoothness {m.smoothness:.3g}"]
-    return "\n".join([*lines, *_exponent(made), "", f"calibration: {made.path}\npicture:     {made.picture}"])
+    return "\n".join([*lines, *_exponent(made), *_memory(made), "", f"calibration: {made.path}\npicture:     {made.picture}"])
 
 
 def _variants(cuts: Sequence[int], columns: Sequence[str], values: NDArray, off: NDArray, what: str) -> list[str]:
@@ -63,3 +63,21 @@ def _exponent(made: Made) -> list[str]:
              f"{found['gamma']:.3g} ± {found['error']:.2g} (standard error); a scenario takes it as decision.exponent")
     return ["", f"short pruned trainings to the loss of the pilot ({found['goal']:.3g} nat after {found['pilot']} rounds)", *runs,
             f"exponent gamma: {gamma}"]
+
+
+def _memory(made: Made) -> list[str]:
+    found = made.memory
+    if found is None:
+        return []
+    columns = zip(*(found[name] for name in ("number", "rounds", "derived", "expected")), strict=True)
+    runs = [f"  {devices:g} devices: " + ("not reached" if took is None else f"{took:.2f} times the rounds")
+            + f" (by the bound as derived {_times(derived)}, with the memory {_times(expected)})"
+            for devices, took, derived, expected in columns]
+    least, most = (f"{end(found['single']):.3g}" for end in (min, max))
+    return ["", f"short trainings with few devices, drawn anew in each round, beside one with all ({found['pilot']} rounds)",
+            *runs, f"memory H: {found['memory']:.3g} rounds ({least} to {most} by single trainings); a scenario takes it as "
+                   "decision.memory"]
+
+
+def _times(rounds: float | None) -> str:
+    return "never" if rounds is None else f"{rounds:.2f}"

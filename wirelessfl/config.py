@@ -64,6 +64,9 @@ def scenario(table: dict[str, Any]) -> Scenario:
     if 0 < found.decision.patience < 1:
         raise SettingsError("decision.patience must be 1 or more, for nobody is through before the time planned, or 0 to wait "
                             f"for everyone [1], got {found.decision.patience}")
+    if 0 < found.decision.memory < 1:
+        raise SettingsError("decision.memory must be 1 or more, a round remembers itself, or 0 for that of the calibration "
+                            f"[rounds], got {found.decision.memory}")
     if found.cell.nearest_m >= found.cell.radius_m:
         raise SettingsError(f"cell.nearest_m must be below cell.radius_m [m]: {found.cell.nearest_m} >= {found.cell.radius_m}")
     if len(set(found.decision.policies)) < len(found.decision.policies):

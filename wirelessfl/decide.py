@@ -77,9 +77,9 @@ def _closed(w: World, measured: Calibration, found: Decision, decider: Decider, 
     none = np.zeros(len(found.who))
     so_far, credit, missed = (None, none, none) if before is None else (before.so_far, before.credit, before.missed)
     if found.now.status.feasible:
-        lost = absence(w, measured, found.who, missed)
+        lost = absence(w, measured, found.who, missed, decider.memory)
         done = replace(found, lasts=lasts(found.now), so_far=decider.after(so_far, found.now, lost), absence=lost,
-                       missed=missing(w.weights, found.who, missed, w.scenario.decision.memory))
+                       missed=missing(w.weights, found.who, missed, decider.memory))
         return replace(done, credit=credited(decider, done, credit))
     everyone = w.scenario.decision.absent == "stop"
     if before is None or before.waited >= ROUNDS or found.now.status is Status.PROGRESS or everyone:

@@ -43,6 +43,8 @@ class Decider:
         What cannot be done within so long cannot be done, where there is no deadline [s].
     participation : float
         Least share of the rounds that are planned with a device; below 1 it may sit a round out [1].
+    memory : float
+        Rounds over which what absent devices would have said is averaged before it counts (``optim.absence``) [rounds].
     """
 
     policy: Policy
@@ -53,6 +55,7 @@ class Decider:
     columns: tuple[int, ...] | None = None
     interval: int = 1
     participation: float = 1.0
+    memory: float = 1.0
 
     @property
     def often(self) -> float:

@@ -80,8 +80,8 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
     What was finished when something fails, or when it is interrupted, is written all the same, and :func:`resume` goes on.
     """
     found, folder = check(scenario) if found is None else found, Path(folder)
-    if not scenario.decision.exponent:                             # as the file says now, whatever it will say
-        scenario = _deciding(scenario, exponent=calibration_file.exponent(scenario.decision.calibration))
+    gamma, memory = calibration_file.fitted(scenario)              # as the file says now, whatever it will say
+    scenario = _deciding(scenario, exponent=gamma, memory=memory)
     with held(folder, wait=False):
         if (folder / CHECKPOINTS).exists():
             raise SettingsError(f"{folder} holds a run that was not finished: `wirelessfl resume {folder}` goes on with it, or "
@@ -126,8 +126,7 @@ def check(scenario: Scenario) -> Dataset:
         choose(POLICIES, policy, "decision.policies")
     if d.calibration:
         calibration_file.read(Path(d.calibration))
-    if not d.exponent:
-        calibration_file.exponent(d.calibration)
+    calibration_file.fitted(scenario)
     return build.check(scenario)
 
 

@@ -35,9 +35,10 @@ def prepare(policy: Policy, w: World, measured: Calibration) -> Decider:
         raise SettingsError(f"policy {policy.scheme} decides all anew in every round: decision.when must be every-round, and "
                             "decision.every and training.interval 1 [rounds]")
     policy = replace(policy, ratio=s.decision.fixed_ratio or policy.ratio) if policy.ratio else policy
-    gamma = s.decision.exponent or calibration_file.exponent(s.decision.calibration)
+    gamma, memory = calibration_file.fitted(s)
     least = 1.0 if policy.presence == "everyone" else s.decision.participation
-    plain = Decider(policy, gamma, 1e-3 * s.decision.deadline_ms, s.decision.longest_s, participation=least)
+    plain = Decider(policy, gamma, 1e-3 * s.decision.deadline_ms, s.decision.longest_s, participation=least,
+                    memory=memory)
     common = not policy.splits or isinstance(w.algorithm, ONE_CUT)
     groups = grouped(w.options, cut=common, bits=not policy.bits, dropout=not policy.dropout)
     if common and s.decision.fixed_split:

@@ -67,7 +67,7 @@ def _without_some(w: World, measured: Calibration, decider: Decider, solved: Cal
                   before: Decision | None) -> Found:
     """The best round by (1) without some of the devices that take longest ``alone`` (K,) [s], less what they are worth."""
     price, known = decider.price(None if before is None else before.so_far), constants(w, measured)
-    memory = 1 / (1 - (1 - 1 / w.scenario.decision.memory) ** w.stands)         # rounds for which the choice stands count as one
+    memory = 1 / (1 - (1 - 1 / decider.memory) ** w.stands)         # rounds for which the choice stands count as one
     nu, worth, missed, out = np.zeros(alone.shape), np.zeros(alone.shape), np.zeros(alone.shape), 0
     if before is not None:
         finite, missed, out = price if price < np.inf else 0.0, before.missed, int((~before.chosen).sum())

@@ -36,12 +36,12 @@ def constants(w: World, measured: Calibration) -> bound.Constants:
         descent=max(descent, 0.0), dissimilarity=max(measured.dissimilarity, 1.0), **per_cut, **total)
 
 
-def absence(w: World, measured: Calibration, who: NDArray, missed: ArrayLike = 0.0) -> float:
+def absence(w: World, measured: Calibration, who: NDArray, missed: ArrayLike = 0.0, memory: float = 1.0) -> float:
     """What a round loses because only ``who`` (K,) is in it, by the relative form, whatever form weighs the rest [1].
 
-    ``missed`` (K,) is what shares in the mean of the rounds before lacked [1].
+    ``missed`` (K,) is what shares in the mean of the rounds before lacked [1], and ``memory`` counts these [rounds].
     """
-    return absence_of(constants(w, measured), w.weights, who, missed, w.scenario.decision.memory)
+    return absence_of(constants(w, measured), w.weights, who, missed, memory)
 
 
 def problem(w: World, measured: Calibration, gain: NDArray, download: float = 1.0, upload: float = 1.0) -> Deadline:

@@ -192,7 +192,8 @@ class DecisionSettings(Section):
                                      "random, round-robin, proportional-fair (with a memory) the share of devices in a round [1]",
                                 ge=0, le=1)
     memory: float = _key(1.0, "rounds over which what absent devices would have said is averaged before it counts as lost: "
-                              "1 is the bound as derived, more trusts that the next rounds make up for it [rounds]", ge=1)
+                              "1 is the bound as derived, more trusts that the next rounds make up for it, 0 takes that of the "
+                              "calibration (`wirelessfl calibrate --memory`) [rounds]", ge=0)
     absent: Literal["leave-out", "stop"] = _key("leave-out", "a device that cannot take part in a round is left out "
                                                                   "of it, or stops the run")
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from optim.absence import absence, absence_added, made_up, missing
-from optim.bound import Constants
+from optim.absence import absence, absence_added, absence_of_rounds, fit_memory, made_up, missing
+from optim.bound import Constants, rounds_needed
 
 SHARES = np.array([0.25, 0.75])
 WEIGHTS = np.array([0.4, 0.3, 0.2, 0.1])
@@ -144,3 +144,61 @@ def test_the_iterate_that_remembers_has_the_bias_of_the_mean():
 
 def test_nobody_there_is_all_lost_whatever_is_remembered():
     assert absence(replace(known(), dissimilarity=5.0), WEIGHTS, np.zeros(4, bool), np.zeros(4), 10.0) == 1
+
+
+# the memory, fitted
+
+def sets(number, rounds, seed):
+    """Who is in each of some rounds, so many of ten devices."""
+    return np.random.default_rng(seed).permuted(np.tile(np.arange(10) < number, (rounds, 1)), axis=1)
+
+
+TENTHS = np.full(10, 0.1)
+SOME = [sets(1, 90, 0), sets(1, 80, 1), sets(2, 70, 2)]
+
+
+@pytest.mark.parametrize("memory", [1.0, 2.0, 6.0, 25.0])
+def test_sets_that_are_drawn_independently_cost_so_much_in_the_mean(memory):
+    """The mean of H rounds, 1 / (2 H - 1) of the variance of one; and the noise of fewer mini-batches over H."""
+    here = known(dissimilarity=5.0)
+    share, kappa_alone = here.sampling_share(TENTHS), 4.0 * 8 / (2 * 9)
+    expected = (1 + share) * kappa_alone / (2 * memory - 1) + share * 4 / memory
+    assert absence_of_rounds(here, TENTHS, sets(2, 20_000, 3), memory) == pytest.approx(expected, rel=0.03)
+
+
+def test_a_rounds_first_memory_is_of_nothing_missed():
+    here, who = known(dissimilarity=5.0), SOME[0][:2]
+    first = absence(here, TENTHS, who[0], 0.0, 4.0)
+    second = absence(here, TENTHS, who[1], missing(TENTHS, who[0], 0.0, 4.0), 4.0)
+    assert absence_of_rounds(here, TENTHS, who, 4.0) == pytest.approx((first + second) / 2)
+
+
+@pytest.mark.parametrize("exponent", [1.0, 0.5])
+@pytest.mark.parametrize("memory", [4.0, 7.5, 30.0])
+def test_the_memory_that_trainings_were_made_with_is_found(memory, exponent):
+    here = known(dissimilarity=2.5, sampling=1.0)
+    took = [float(rounds_needed(1.0, absence_of_rounds(here, TENTHS, who, memory), exponent)) for who in SOME]
+    assert np.isfinite(took).all()
+    assert fit_memory(here, TENTHS, SOME, took, 60, exponent) == pytest.approx(memory, rel=3e-3)
+    off = np.array([1.1, 1 / 1.1, 1.0])
+    assert fit_memory(here, TENTHS, SOME, took * off, 60, exponent) == pytest.approx(memory, rel=3e-3)      # their mean is right
+
+
+def test_where_none_is_needed_the_memory_is_one_and_it_is_no_more_than_can_be_seen():
+    here = known(dissimilarity=1.05, sampling=0.01)
+    derived = [float(rounds_needed(1.0, absence_of_rounds(here, TENTHS, who))) for who in SOME]
+    assert fit_memory(here, TENTHS, SOME, derived, 60) == 1
+    assert fit_memory(here, TENTHS, SOME, np.array(derived) * 1.2, 60) == 1
+    assert fit_memory(here, TENTHS, SOME, [1.0, 0.9, 1.0], 60) == 60
+
+
+def test_who_never_arrived_is_trusted_with_no_memory():
+    assert fit_memory(known(dissimilarity=9.0), TENTHS, SOME, [1.2, np.inf, 1.2], 60) == 1
+
+
+@pytest.mark.parametrize(("changes", "says"), [
+    ({"ratio": [1.0, 0.0, 1.0]}, r"ratio must be positive \[1\], got"), ({"ratio": [1.0]}, "one a training each.*got 3 and 1"),
+    ({"sets": [], "ratio": []}, "of one training or more, got 0 and 0"), ({"most": 0.5}, r"most must be within \[1, inf\) \[rounds\]")])
+def test_wrong_trainings_are_refused_in_a_sentence(changes, says):
+    with pytest.raises(ValueError, match=says):
+        fit_memory(**{"known": known(), "weights": TENTHS, "sets": SOME, "ratio": [1.0, 1.0, 1.0], "most": 60} | changes)

@@ -173,6 +173,34 @@ def test_the_exponent_is_added_to_what_is_there_and_stays(made, tmp_path, nobody
     assert asdict(load(path, world())) == asdict(made.measured)
 
 
+def test_the_memory_is_added_to_what_is_there_and_stays_as_long_as_the_exponent_is_the_same(made, tmp_path, nobody_measures,
+                                                                                            capsys):
+    path = tmp_path / "mine.json"
+    path.write_bytes(made.path.read_bytes())
+    assert main(["calibrate", *(f"--set={s}" for s in SMALL), "--out", str(path), "--memory"]) == 0
+    assert "memory H" in capsys.readouterr().out
+    found = read(path)["memory"]
+    assert found["number"] == [1.0, 1.0, 1.0]                                   # a tenth and a fifth of three devices
+    assert len(found["rounds"]) == len(found["single"]) == len(found["expected"]) == 3
+    assert 1 <= found["memory"] <= 3
+    assert make(scenario(), path, memory=True).memory == found
+    assert make(scenario("decision.exponent=0.5"), path, memory=True).memory["exponent"] == 0.5
+    assert asdict(load(path, world())) == asdict(made.measured)
+
+
+def test_the_memory_of_one_device_is_refused_before_any_work(tmp_path, nobody_measures):
+    with pytest.raises(SettingsError, match=r"--memory takes .*cell\.devices must be 2 or more, got 1"):
+        make(scenario("cell.devices=1"), tmp_path / "one.json", memory=True)
+
+
+def test_a_file_from_before_there_were_memories_is_read(made, tmp_path):
+    found, path = json.loads(made.path.read_text()), tmp_path / "old.json"
+    del found["memory"]
+    path.write_text(json.dumps(found))
+    assert read(path)["memory"] is None
+    assert make(scenario(), path).memory is None
+
+
 def test_the_exponent_of_who_does_not_prune_is_refused_before_any_work(tmp_path, nobody_measures):
     with pytest.raises(SettingsError, match=r"training\.algorithm psl does not prune"):
         make(scenario("training.algorithm=psl"), tmp_path / "psl.json", exponent=True)

@@ -11,8 +11,13 @@ EXPONENT = {"cut": [1, 1, 3], "ratio": [0.5, 0.8, 0.4], "bias": [0.25, 0.5, 0.5]
             "rounds": [1.25, None, 1.5], "pilot": 9, "goal": 0.4321, "gamma": 0.322, "error": 0.1}
 
 
-def said(exponent=None, **more):
-    return text(Made(Path("c.json"), Path("c.png"), "0123456789abcdef", calibration(**more), exponent, True)).splitlines()
+MEMORY = {"number": [1.0, 2.0], "rounds": [1.25, None], "derived": [None, 1.5], "expected": [1.3, 1.1], "pilot": 9,
+          "single": [2.5, 7.25], "memory": 4.567}
+
+
+def said(exponent=None, memory=None, **more):
+    made = Made(Path("c.json"), Path("c.png"), "0123456789abcdef", calibration(**more), exponent, memory, True)
+    return text(made).splitlines()
 
 
 def test_a_line_for_each_split_and_each_variant_that_does_something():
@@ -28,7 +33,7 @@ def test_a_line_for_each_split_and_each_variant_that_does_something():
 def test_of_what_was_not_there_nothing_is_said():
     lines = said(intervals=(1,))
     assert not any("seldom" in line for line in lines)
-    assert not any("exponent" in line for line in lines)
+    assert not any("exponent" in line or "memory" in line for line in lines)
 
 
 def test_trainings_are_told_beside_what_the_bound_says_of_them():
@@ -36,6 +41,13 @@ def test_trainings_are_told_beside_what_the_bound_says_of_them():
     assert "  split 1, pruned 0.50: bias 0.25, loss of progress 0.50, 1.25 times the rounds (by the bound 2.00)" in lines
     assert "  split 1, pruned 0.80: bias 0.50, loss of progress 1.00, not reached (by the bound never)" in lines
     assert any(line.startswith("exponent gamma: 0.322 ± 0.1 (standard error)") for line in lines)
+
+
+def test_trainings_with_few_devices_are_told_beside_what_the_bound_says_with_and_without_a_memory():
+    lines = said(memory=MEMORY)
+    assert "  1 devices: 1.25 times the rounds (by the bound as derived never, with the memory 1.30)" in lines
+    assert "  2 devices: not reached (by the bound as derived 1.50, with the memory 1.10)" in lines
+    assert any(line.startswith("memory H: 4.57 rounds (2.5 to 7.25 by single trainings)") for line in lines)
 
 
 def test_no_exponent_is_told_as_none():

@@ -312,6 +312,23 @@ def test_the_exponent_of_the_file_is_taken_where_none_is_named(file, tmp_path):
     assert prepared(s, "joint", 0).decider.exponent == 0.4
 
 
+def test_the_memory_of_the_file_is_taken_where_it_is_named_as_zero(file, tmp_path):
+    found, path = json.loads(file.read_text()), tmp_path / "fitted.json"
+    path.write_text(json.dumps(found | {"memory": {"memory": 4.5, "exponent": 1.0}}))
+    s = scenario(*LEVERS, SELDOM, f"decision.calibration={path}", "decision.memory=0")
+    assert prepared(s, "joint", 0).decider.memory == 4.5
+    assert prepared(scenario(*LEVERS, SELDOM, f"decision.calibration={path}"), "joint", 0).decider.memory == 1
+
+
+def test_a_memory_that_was_fitted_with_another_exponent_is_refused(file, tmp_path):
+    found, path = json.loads(file.read_text()), tmp_path / "fitted.json"
+    path.write_text(json.dumps(found | {"memory": {"memory": 4.5, "exponent": 1.0}}))
+    s = scenario(*LEVERS, SELDOM, f"decision.calibration={path}", "decision.memory=0", "decision.exponent=0.5")
+    with pytest.raises(SettingsError, match=r"fitted with decision\.exponent 1, and is to serve 0\.5: `wirelessfl calibrate --mem"):
+        wfl.run(s, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 # bad values
 
 @pytest.mark.parametrize(("settings", "says"), [
@@ -326,6 +343,8 @@ def test_the_exponent_of_the_file_is_taken_where_none_is_named(file, tmp_path):
     (["decision.intervals=[2]", "training.algorithm=epsl"], "epsl has no use for intervals"),
     (["decision.calibration=nowhere.json"], r"nowhere\.json holds no calibration"),
     (["decision.exponent=0"], r"decision\.exponent is 0, .* names no file with a fitted one .*: got ''"),
+    (["decision.memory=0"], r"decision\.memory is 0, .*no file with a fitted one .`wirelessfl calibrate --memory`.*: got ''"),
+    (["decision.memory=0.5"], r"decision\.memory must be 1 or more, .* or 0 .*\[rounds\], got 0\.5"),
 ])
 def test_a_bad_value_is_one_sentence_before_any_work(tmp_path, capsys, nobody_measures, settings, says):
     assert main(["run", *(f"--set={each}" for each in (*SMALL, *settings)), "--out", str(tmp_path / "run")]) == 2
@@ -360,11 +379,13 @@ def test_a_run_with_all_of_it_goes_on_to_the_same_bytes(folder, file, tmp_path, 
     assert pd.read_csv(tmp_path / "timing.csv")["rounds"].tolist() == [8, 8, 8]        # those before the stop are counted
 
 
-def test_a_run_goes_on_with_the_calibration_and_the_exponent_that_it_began_with(file, tmp_path):
+def test_a_run_goes_on_with_the_calibration_the_exponent_and_the_memory_that_it_began_with(file, tmp_path):
     """Whatever has become of the file."""
     fitted, whole, part = tmp_path / "fitted.json", tmp_path / "whole", tmp_path / "part"
-    fitted.write_text(json.dumps(json.loads(file.read_text()) | {"exponent": {"gamma": 0.4, "error": 0.1}}))
-    s = scenario(*LEVERS, SELDOM, f"decision.calibration={fitted}", "decision.exponent=0", 'decision.policies=["joint"]')
+    fitted.write_text(json.dumps(json.loads(file.read_text()) | {
+        "exponent": {"gamma": 0.4, "error": 0.1}, "memory": {"memory": 2.5, "exponent": 0.4}}))
+    s = scenario(*LEVERS, SELDOM, f"decision.calibration={fitted}", "decision.exponent=0", "decision.memory=0",
+                 'decision.policies=["joint"]')
 
     def watch(record):
         raise Stopped

@@ -16,6 +16,7 @@ def add(commands: Commands) -> None:
     scenario(sub)
     sub.add_argument("--out", type=Path, help="the file; calibrations/NAME-KEY.json without one; with a picture")
     sub.add_argument("--exponent", action="store_true", help="fit decision.exponent, too, to some short pruned trainings")
+    sub.add_argument("--memory", action="store_true", help="fit decision.memory, too, to some with few devices in each round")
     scenario(command(commands, "scenario", _scenario, "print a scenario as TOML, every key with its unit and meaning"))
 
 
@@ -25,5 +26,5 @@ def _scenario(options: argparse.Namespace) -> int:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    print(text(make(load(options.scenario, options.set), options.out, exponent=options.exponent)))
+    print(text(make(load(options.scenario, options.set), options.out, exponent=options.exponent, memory=options.memory)))
     return 0

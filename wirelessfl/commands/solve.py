@@ -46,7 +46,8 @@ def _solve(options: argparse.Namespace) -> int:
     if not who.all():
         p = priced(w, measured, seen, np.ones((len(who), 2)), energy=w.hardware.battery)
         everyone = decider.in_time(decider.decide(p), p)
-        away = f"{np.flatnonzero(~who).tolist()}, for {absence(w, measured, who):.3g} of a round's progress; with everyone "
+        lost = absence(w, measured, who, 0.0, decider.memory)
+        away = f"{np.flatnonzero(~who).tolist()}, for {lost:.3g} of a round's progress; with everyone "
         print(f"sit out   {away}it would take {float(everyone.latency.max()) * 1e3:.4g} ms\n" if everyone.status.feasible else
               f"left out  {away}there is no decision: {decider.advice(p, everyone)}\n")
     _print_grades(replace(decider.allowed(whole), deadline=found.deadline), decider.own(found), certified=decider.policy.band)
