@@ -37,6 +37,7 @@ from wirelessfl.simulate import prepared, rounds
 FOLDER = Path(__file__).parents[1] / "docs" / "ablation"
 CALIBRATIONS = Path(__file__).parents[1] / "runs" / "calibrations"
 COMMON = ("training.evaluate_every=4", "training.smoothing=12")
+FITTED = 0.0                     # a memory: that of the calibration
 LEVERS = {"update_bits": "[32, 8, 2]", "smashed_bits": "[32, 8, 4]", "dropouts": "[0, 0.5]", "intervals": "[1, 2, 4]"}
 
 
@@ -62,7 +63,7 @@ class Arm:
     participation : float
         Least share of the rounds that are planned with a device, or, of schedules, of the devices in a round [1].
     memory : float
-        Rounds over which what absent devices would have said is averaged before it counts [1].
+        Rounds over which what absent devices would have said is averaged before it counts; 0 takes that of the calibration [1].
     personal : bool
         Whether its target is that on the devices' own classes.
     """
@@ -101,11 +102,9 @@ ARMS = {
     "greedy": Arm("greedy"),
     "online": Arm("online"),
     "mean": Arm("mean"),
-    "sit out 0.2": Arm("joint", participation=0.8),
     "sit out 0.5": Arm("joint", participation=0.5),
-    "sit out any": Arm("joint", participation=0.0),
-    **{f"sit out {rest}, memory 10": Arm("joint", participation=least, memory=10.0)
-       for rest, least in (("0.5", 0.5), ("0.9", 0.1), ("any", 0.0))},
+    **{f"sit out {rest}{name}": Arm("joint", participation=least, memory=memory) for rest, least in (("0.9", 0.1), ("any", 0.0))
+       for name, memory in (("", 1.0), (", memory 10", 10.0), (", memory fitted", FITTED))},
     **{f"{policy} {share}": Arm(policy, participation=share, memory=10.0) for policy, share in SCHEDULED},
     "no-pruning": Arm("no-pruning"),
     "equal": Arm("equal"),
@@ -145,7 +144,8 @@ def scenario(study: str, arm: str) -> Scenario:
     chosen = ARMS[arm]
     levers = [f"decision.{name}={LEVERS[name]}" for name in chosen.open]
     there = (f"decision.participation={chosen.participation}", f"decision.memory={chosen.memory}")
-    return load(None, [f"name={study}", *COMMON, *STUDIES[study].settings, *levers, *there, *chosen.own])
+    fitted = () if chosen.memory else (f"decision.calibration={kept(study, first(arm))}",)
+    return load(None, [f"name={study}", *COMMON, *STUDIES[study].settings, *levers, *there, *fitted, *chosen.own])
 
 
 def first(arm: str) -> str:
@@ -156,7 +156,13 @@ def first(arm: str) -> str:
 @cache
 def calibration(study: str, arm: str) -> Calibration:
     """What decisions rest on, measured with the levers of an arm."""
-    return calibration_file.make(scenario(study, arm), CALIBRATIONS / f"{study}-{arm.replace(' ', '-')}.json").measured
+    memory = any(first(name) == arm and other.memory == FITTED for name, other in ARMS.items())
+    return calibration_file.make(scenario(study, arm), kept(study, arm), memory=memory).measured
+
+
+def kept(study: str, arm: str) -> Path:
+    """Where it lies."""
+    return CALIBRATIONS / f"{study}-{arm.replace(' ', '-')}.json"
 
 
 def declaration(study: str) -> dict[str, Any]:

@@ -6,9 +6,8 @@ round misses the next ones may bring. Let m be the mean of what shares were off 
 .. math:: m_{t+1} = (1 - 1/H)\, m_t + (\omega'_t - \omega) / H.                                                       \tag{2}
 
 While gradients stay as they are, w + eta H sum_k m_k grad F_k goes down by grad F(w) + sum_k m_k grad F_k: its bias is that of
-the mean, not of the round (``docs/theory.md``, 1.7, which also says what the bound asks for that). Summed over rounds, kappa(m)
-is least if each adds as little as it can in all rounds that remember it, :func:`absence_added`: the greedy primal-dual rule (A.
-L. Stolyar, "Maximizing queueing network utility subject to stability", Queueing Systems 50, 2005).
+the mean, not of the round (``docs/theory.md``, 1.7, which also says what the bound asks for that). A round is to be weighed by
+what it adds to kappa(m) in all rounds that remember it, :func:`absence_added`.
 """
 
 from collections.abc import Sequence
@@ -41,18 +40,18 @@ def absence(known: Constants, weights: NDArray, who: NDArray, missed: ArrayLike 
 
 
 def absence_added(known: Constants, weights: NDArray, who: NDArray, missed: ArrayLike = 0.0, memory: float = 1.0) -> float:
-    """What a round with ``who`` adds to :func:`absence` of all rounds that remember it, if they go on as the last ones did [1].
+    """What a round with ``who`` adds to :func:`absence` of all rounds that remember it, if those are not off in the mean [1].
 
-    To leading order in 1 / memory: a square, of which twice the change counts, so that summed over a run it is 2 - 1 / memory
-    times what is lost. It is what choosing who takes part has to weigh; for a memory of one round the two are the same.
+    Summed over a run it is what is lost in it. It is what choosing who takes part has to weigh; for a memory of one round the
+    two are the same.
     """
     m, left = missing(weights, who, missed, memory), (1 - 1 / memory) * np.broadcast_to(np.asarray(missed, float), weights.shape)
-    return _absence(known, weights, who, float(m @ m - left @ left) * memory, memory)
+    return _absence(known, weights, who, float(m @ m - left @ left) * memory**2 / (2 * memory - 1), memory)
 
 
 def made_up(known: Constants, weights: NDArray, missed: NDArray, memory: float) -> NDArray:
     """What devices (K,) take off :func:`absence_added` for a unit of share in the round, by what was ``missed`` of them [1]."""
-    grip = 2 * (1 - 1 / memory) * (1 + known.sampling_share(weights)) * _unlike(known, weights)
+    grip = 2 * (memory - 1) / (2 * memory - 1) * (1 + known.sampling_share(weights)) * _unlike(known, weights)
     return -grip * missed
 
 

@@ -6,7 +6,7 @@ the ratio of the sums of T and (1 - Phi)^gamma so far: where it is too high roun
 other way round. On independent fades it goes to the least ratio of means (tested).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -27,22 +27,27 @@ class Worth:
         Of rounds so far, (1 - Phi)^gamma each [1].
     exponent : float
         gamma [1].
+    window : float
+        Rounds over which sums are kept: each takes this part of them off; 1 or more [1].
     """
 
     time: float
     progress: float
     exponent: float = 1.0
+    window: float = np.inf
 
     def __post_init__(self) -> None:
         for name, unit in (("time", "s"), ("progress", "1")):
             value = getattr(self, name)
             if not 0 < value < np.inf:
                 raise ValueError(f"{name} of a worth must be positive and finite [{unit}], got {value}; a round will do")
+        if not self.window >= 1:
+            raise ValueError(f"window of a worth must be 1 or more [rounds], got {self.window}")
 
     @classmethod
-    def prior(cls, price: float, rounds: float = 5.0, exponent: float = 1.0) -> "Worth":
+    def prior(cls, price: float, rounds: float = 5.0, exponent: float = 1.0, window: float = np.inf) -> "Worth":
         """As if so many full ``rounds`` had gone by, each at a ``price`` of its progress [s]."""
-        return cls(price * rounds, rounds, exponent)
+        return cls(price * rounds, rounds, exponent, window)
 
     @property
     def price(self) -> float:
@@ -51,7 +56,8 @@ class Worth:
 
     def after(self, time: float, loss: float) -> "Worth":
         """With one more round of so much ``time`` [s] that lost so much progress, Phi [1]."""
-        return Worth(self.time + time, self.progress + (1 - min(max(loss, 0.0), 1.0)) ** self.exponent, self.exponent)
+        kept, made = 1 - 1 / self.window, (1 - min(max(loss, 0.0), 1.0)) ** self.exponent
+        return replace(self, time=kept * self.time + time, progress=kept * self.progress + made)
 
 
 class Goal(NamedTuple):

@@ -21,6 +21,8 @@ from optim.worth import Goal, Worth
 from wirelessfl.policy import Policy
 from wirelessfl.schemes import SCHEMES
 
+WINDOW = 20.0       # rounds over which the price of progress is looked at where devices may sit out
+
 
 @dataclass(frozen=True)
 class Decider:
@@ -102,11 +104,11 @@ class Decider:
         """What was seen of times and progress, with one more round, in which those absent cost ``absence`` [1].
 
         It begins with the first round that makes some; where devices may sit out, with what was found beforehand, for all, as if
-        some rounds had been.
+        some rounds had been, which is soon too high and forgotten.
         """
         time, loss = float(now.latency.max()), float(now.objective) + absence
         if so_far is None and self.participation < 1 and 0 < self.worth < np.inf:
-            so_far = Worth.prior(self.worth, exponent=self.exponent)
+            so_far = Worth.prior(self.worth, exponent=self.exponent, window=WINDOW)
         if so_far is None:
             return Worth(time, (1 - loss) ** self.exponent, self.exponent) if loss < 1 else None
         return so_far.after(time, loss)
@@ -172,17 +174,15 @@ class Decider:
         return np.where(hopeless, 1e100 * (1 + np.minimum(late + hungry, 1e100)), own)
 
     def alone(self, whole: Deadline) -> NDArray:
-        """The least time that each device (K,) would need in an equal share of the band, pruned to the limit [s]."""
-        return np.minimum(self._by_itself(whole, 1 / whole.shape[-2]), LONGEST)
+        """The least time that each device (K,) would need by itself, with the whole band and pruned to the limit [s]; ``inf``
+        for never."""
+        p = self.allowed(whole).alone()
+        return least_deadline(p, np.ones(p.shape[:-1]))
 
     def able(self, whole: Deadline) -> NDArray:
-        """Whether each device (K,) could do its round by itself, with the whole band and pruned to the limit."""
-        able: NDArray = self._by_itself(whole, 1.0) <= (self.deadline or self.longest)
+        """Whether each device (K,) could do its round by itself."""
+        able: NDArray = self.alone(whole) <= (self.deadline or self.longest)
         return able
-
-    def _by_itself(self, whole: Deadline, share: float) -> NDArray:
-        p = self.allowed(whole).alone()
-        return least_deadline(p, np.full(p.shape[:-1], share))
 
     def advice(self, whole: Deadline, found: Allocation, names: NDArray | None = None) -> str:
         """What stood in the way of an infeasible decision, among what this policy may decide, and the cure.

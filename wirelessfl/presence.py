@@ -9,8 +9,8 @@ by their multipliers nu, in each round the set S of devices and the decision for
 least, where Phi_absent is what the round adds to all that remember it (``optim.absence``). mu is the running price of progress,
 and nu is ``STEP`` prices for each round that the device lacks of its share: that number grows by pi in each round and falls by
 one where it takes part, as planned, never below zero. Sets are looked for among those without the n devices that would take
-longest by themselves, in an equal share of the band and less what (1) gives for them, going up or down from the last round's n
-as long as (1) falls: a search, without a certificate of its own.
+longest by themselves in the whole band, less what (1) gives for them (where the band is scarce, such times add up), going up or
+down from the last round's n as long as (1) falls: a search, without a certificate of its own.
 """
 
 from collections.abc import Callable

@@ -105,20 +105,20 @@ def test_devices_that_take_turns_are_missed_less_the_longer_rounds_are_remembere
 
 
 @pytest.mark.parametrize("memory", [1.0, 3.0, 10.0])
-def test_what_rounds_add_is_twice_what_is_lost_in_all_of_them_but_for_a_memorys_part(memory):
-    """A round adds the derivative of a square: 2 - 1 / H times what is lost, summed over the rounds that remember it."""
+def test_what_rounds_add_is_what_is_lost_in_all_of_them(memory):
+    """And what the rounds after the last one are left with, sum (1 - 1 / H)^2j kappa, if they are not off themselves."""
     here, who = known(dissimilarity=5.0, sampling=0.0), ROUNDS[ROUNDS.any(1)]
     m = played(memory, who)
     added = sum(absence_added(here, WEIGHTS, *each, memory) for each in zip(who, m, strict=False))
     lost = sum(absence(here, WEIGHTS, *each, memory) for each in zip(who, m, strict=False))
-    last = memory * (1 - 1 / memory) ** 2 * kappa(m[-1])
-    assert added == pytest.approx((2 - 1 / memory) * lost + last)
+    fades = (1 - 1 / memory) ** 2
+    assert added == pytest.approx(lost + kappa(m[-1]) * fades / (1 - fades))
 
 
 def test_a_share_makes_up_for_what_was_missed_by_the_derivative_of_what_it_adds():
-    """Were shares free, by H times the derivative of |m|^2 that the round's own change has."""
+    """Were shares free, by the derivative of what the round's own change adds, less that of its own square."""
     here, missed, memory, step = known(dissimilarity=5.0), np.array([0.1, -0.2, 0.05, 0.05]), 5.0, 1e-6
-    own, grip = np.array([0.3, 0.1, -0.2, -0.2]), (1 + here.sampling_share(WEIGHTS)) * memory
+    own, grip = np.array([0.3, 0.1, -0.2, -0.2]), (1 + here.sampling_share(WEIGHTS)) * memory**2 / (2 * memory - 1)
 
     def added(off):
         return grip * (kappa((1 - 1 / memory) * missed + off / memory) - kappa((1 - 1 / memory) * missed))
@@ -198,7 +198,8 @@ def test_who_never_arrived_is_trusted_with_no_memory():
 
 @pytest.mark.parametrize(("changes", "says"), [
     ({"ratio": [1.0, 0.0, 1.0]}, r"ratio must be positive \[1\], got"), ({"ratio": [1.0]}, "one a training each.*got 3 and 1"),
-    ({"sets": [], "ratio": []}, "of one training or more, got 0 and 0"), ({"most": 0.5}, r"most must be within \[1, inf\) \[rounds\]")])
+    ({"sets": [], "ratio": []}, "of one training or more, got 0 and 0"),
+    ({"most": 0.5}, r"most must be within \[1, inf\) \[rounds\]")])
 def test_wrong_trainings_are_refused_in_a_sentence(changes, says):
     with pytest.raises(ValueError, match=says):
         fit_memory(**{"known": known(), "weights": TENTHS, "sets": SOME, "ratio": [1.0, 1.0, 1.0], "most": 60} | changes)

@@ -59,6 +59,18 @@ def test_a_round_without_progress_makes_progress_dearer():
     assert_allclose(replace(worth, exponent=0.5).after(0.0, 0.75).progress, 3.5)
 
 
+def test_in_a_window_what_was_long_ago_does_not_count():
+    """A price of rounds that were dear goes by a factor of 1 - 1 / window a round to that of those that are cheap."""
+    worth = Worth.prior(100.0, rounds=5.0, window=10.0)
+    for _ in range(200):
+        worth = worth.after(2.0, 0.5)
+    assert worth.price == pytest.approx(4.0, rel=1e-6)
+    assert worth.progress == pytest.approx(5.0)
+    assert Worth.prior(100.0, window=10.0).after(2.0, 0.5).time == pytest.approx(0.9 * 500 + 2)
+    with pytest.raises(ValueError, match=r"window of a worth must be 1 or more \[rounds\], got 0\.5"):
+        Worth(1.0, 1.0, window=0.5)
+
+
 @pytest.mark.parametrize("name", ["time", "progress"])
 @pytest.mark.parametrize("value", [0.0, -1.0, np.inf, np.nan])
 def test_a_worth_of_nothing_is_refused_in_a_sentence(name, value):

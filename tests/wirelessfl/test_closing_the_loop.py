@@ -324,7 +324,7 @@ def test_a_memory_that_was_fitted_with_another_exponent_is_refused(file, tmp_pat
     found, path = json.loads(file.read_text()), tmp_path / "fitted.json"
     path.write_text(json.dumps(found | {"memory": {"memory": 4.5, "exponent": 1.0}}))
     s = scenario(*LEVERS, SELDOM, f"decision.calibration={path}", "decision.memory=0", "decision.exponent=0.5")
-    with pytest.raises(SettingsError, match=r"fitted with decision\.exponent 1, and is to serve 0\.5: `wirelessfl calibrate --mem"):
+    with pytest.raises(SettingsError, match=r"fitted with decision\.exponent 1, and is to serve 0\.5: `wirelessfl calibrate"):
         wfl.run(s, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

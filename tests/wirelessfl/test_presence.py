@@ -10,14 +10,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 import wirelessfl as wfl
 from channels.trace import Trace
 from optim.absence import missing
+from optim.fastest import least_deadline
 from optim.worth import Worth
 from wirelessfl.config import SettingsError
 from wirelessfl.decide import decide
+from wirelessfl.decider import WINDOW
 from wirelessfl.decision import Scene
 from wirelessfl.policy import POLICIES
 from wirelessfl.prepare import prepare
 from wirelessfl.presence import STEP, afresh, downhill
-from wirelessfl.pricing import absence
+from wirelessfl.pricing import absence, priced
 from wirelessfl.record import rounds_table
 
 SMALL = ("cell.devices=5", "training.rounds=30", "training.model=mlp", "decision.pilot_rounds=6", "data.train=200",
@@ -114,14 +116,14 @@ def test_a_decision_knows_what_was_missing_before_it(measured):
     for number in range(4):
         gains = w.air.start(w.rng("fading", number)).seen(w.rng("estimates", number), w.knowledge, 0.0)
         before = decide(w, measured, decider, Scene(number, gains, w.hardware.battery, np.zeros(5, bool)), before)
-        assert before.absence == absence(w, measured, before.who, missed)
+        assert before.absence == absence(w, measured, before.who, missed, 5.0)
         missed = missing(w.weights, before.who, missed, 5.0)
         assert_allclose(before.missed, missed)
     assert np.abs(missed).max() > 0
 
 
 def test_a_memory_is_of_one_round_at_least():
-    with pytest.raises(SettingsError, match=r"decision\.memory.*greater than or equal to 1"):
+    with pytest.raises(SettingsError, match=r"decision\.memory must be 1 or more, .* or 0 .*\[rounds\], got 0\.5"):
         scenario("decision.memory=0.5")
 
 
@@ -178,7 +180,7 @@ def test_price_and_progress_count_who_is_not_there(measured):
     first = decide(w, measured, decider, Scene(0, gains, w.hardware.battery, np.zeros(5, bool)))
     assert not first.who.all()
     assert first.absence == absence(w, measured, first.who) > 0
-    prior = Worth.prior(decider.worth)
+    prior = Worth.prior(decider.worth, window=WINDOW)
     assert first.so_far == prior.after(first.now.latency.max(), first.now.objective + first.absence)
     record = played(measured, "decision.participation=0", "training.rounds=1")[0]
     assert_array_equal(record.who, first.who)
@@ -239,3 +241,17 @@ def test_sitting_out_is_decided_on_each_rounds_channel_or_not_at_all():
     ([np.inf, np.inf, 2, 1], 0, 3), ([2, 1, np.inf], 2, 1), ([np.inf, np.inf], 1, 0)])
 def test_downhill_ends_where_both_neighbours_are_no_better(costs, start, best):
     assert downhill(lambda number: costs[number], start, len(costs) - 1) == best
+
+
+def test_alone_a_device_has_the_whole_band_and_where_that_is_scarce_such_times_add_up(measured):
+    """Little time is for computing here: a round of two devices takes what one and the other would together."""
+    w = wfl.world(scenario("cell.bandwidth_mhz=0.02", "devices.slowest_gflops=1000", "devices.fastest_gflops=1000",
+                           "devices.server_gflops=100000", "cell.downlink_mhz=1000"), 0)
+    gains = w.air.start(w.rng("fading", 0)).seen(w.rng("estimates", 0), w.knowledge, 0.0)
+    decider, often = prepare(POLICIES["equal"], w, measured), np.ones((5, 2))
+    alone = decider.alone(priced(w, measured, gains, often))
+    for k in range(5):
+        one = priced(w, measured, gains, often, np.arange(5) == k)
+        assert alone[k] == pytest.approx(float(least_deadline(decider.allowed(one))), rel=1e-3)     # the server is its own, too
+    pair = priced(w, measured, gains, often, np.arange(5) < 2)
+    assert float(least_deadline(decider.allowed(pair))) == pytest.approx(alone[:2].sum(), rel=0.1)
