@@ -57,7 +57,7 @@ class Worth:
     def after(self, time: float, loss: float) -> "Worth":
         """With one more round of so much ``time`` [s] that lost so much progress, Phi [1]."""
         kept, made = 1 - 1 / self.window, (1 - min(max(loss, 0.0), 1.0)) ** self.exponent
-        return replace(self, time=kept * self.time + time, progress=kept * self.progress + made)
+        return replace(self, time=kept * self.time + time, progress=max(kept * self.progress + made, np.finfo(float).tiny))
 
 
 class Goal(NamedTuple):

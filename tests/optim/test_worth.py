@@ -71,6 +71,13 @@ def test_in_a_window_what_was_long_ago_does_not_count():
         Worth(1.0, 1.0, window=0.5)
 
 
+def test_a_window_without_any_progress_makes_it_dearer_without_end_and_no_error():
+    worth = Worth.prior(1.0, window=2.0)
+    for _ in range(2000):
+        worth = worth.after(1.0, 1.0)
+    assert worth.price > 1e300
+
+
 @pytest.mark.parametrize("name", ["time", "progress"])
 @pytest.mark.parametrize("value", [0.0, -1.0, np.inf, np.nan])
 def test_a_worth_of_nothing_is_refused_in_a_sentence(name, value):
