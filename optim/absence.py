@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import bisect
 
-from optim.bound import Constants, rounds_needed
+from optim.bound import Constants
 from optim.problem import check
+from optim.worth import Goal
 
 
 def absence(known: Constants, weights: NDArray, who: NDArray, missed: ArrayLike = 0.0, memory: float = 1.0) -> float:
@@ -39,19 +40,23 @@ def absence(known: Constants, weights: NDArray, who: NDArray, missed: ArrayLike 
     return _absence(known, weights, who, float(m @ m), memory)
 
 
-def absence_added(known: Constants, weights: NDArray, who: NDArray, missed: ArrayLike = 0.0, memory: float = 1.0) -> float:
+def absence_added(known: Constants, weights: NDArray, who: NDArray, missed: ArrayLike = 0.0, memory: float = 1.0,
+                  stands: int = 1) -> float:
     """What a round with ``who`` adds to :func:`absence` of all rounds that remember it, if those are not off in the mean [1].
 
     Summed over a run it is what is lost in it. It is what choosing who takes part has to weigh; for a memory of one round the
-    two are the same.
+    two are the same. A choice that ``stands`` for several rounds is remembered as one: by what it leaves at their end, which is
+    more than what they lose on their way there.
     """
-    m, left = missing(weights, who, missed, memory), (1 - 1 / memory) * np.broadcast_to(np.asarray(missed, float), weights.shape)
-    return _absence(known, weights, who, float(m @ m - left @ left) * memory**2 / (2 * memory - 1), memory)
+    whole = _as_one(memory, stands)
+    m, left = missing(weights, who, missed, whole), (1 - 1 / whole) * np.broadcast_to(np.asarray(missed, float), weights.shape)
+    return _absence(known, weights, who, float(m @ m - left @ left) * whole**2 / (2 * whole - 1), memory)
 
 
-def made_up(known: Constants, weights: NDArray, missed: NDArray, memory: float) -> NDArray:
+def made_up(known: Constants, weights: NDArray, missed: NDArray, memory: float, stands: int = 1) -> NDArray:
     """What devices (K,) take off :func:`absence_added` for a unit of share in the round, by what was ``missed`` of them [1]."""
-    grip = 2 * (memory - 1) / (2 * memory - 1) * (1 + known.sampling_share(weights)) * _unlike(known, weights)
+    whole = _as_one(memory, stands)
+    grip = 2 * (whole - 1) / (2 * whole - 1) * (1 + known.sampling_share(weights)) * _unlike(known, weights)
     return -grip * missed
 
 
@@ -64,18 +69,24 @@ def missing(weights: NDArray, who: NDArray, missed: ArrayLike = 0.0, memory: flo
     return before + (_shares(weights, who) - weights - before) / memory
 
 
-def absence_of_rounds(known: Constants, weights: NDArray, who: NDArray, memory: float = 1.0) -> float:
-    """The mean of :func:`absence` over rounds with ``who`` (R, K), from the first one on [1]."""
+def absence_of_rounds(known: Constants, weights: NDArray, who: NDArray, memory: float = 1.0) -> NDArray:
+    """:func:`absence` of each of the rounds with ``who`` (R, K), from the first one on (R,) [1]."""
     missed, lost = np.zeros(weights.shape), []
     for there in who:
         lost.append(absence(known, weights, there, missed, memory))
         missed = missing(weights, there, missed, memory)
-    return float(np.mean(lost))
+    return np.array(lost)
+
+
+def slower(lost: NDArray, exponent: float = 1.0) -> float:
+    """How many times the rounds it takes if they lose Phi (R,), 1 / mean (1 - Phi)^gamma [1]; ``inf`` if none makes progress."""
+    made = float(Goal(None, exponent).progress(lost).mean())
+    return 1 / made if made > 0 else np.inf
 
 
 def fit_memory(known: Constants, weights: NDArray, sets: Sequence[NDArray], ratio: ArrayLike, most: float,
                exponent: float = 1.0) -> float:
-    """The memory H with which (2) of ``optim.bound`` is right about some trainings, in the mean of the logarithms [rounds].
+    """The memory H with which :func:`slower` is right about some trainings, in the mean of the logarithms [rounds].
 
     Parameters
     ----------
@@ -101,12 +112,17 @@ def fit_memory(known: Constants, weights: NDArray, sets: Sequence[NDArray], rati
 
     def late(log_memory: float) -> float:
         """How much longer trainings took than expected, in the mean of the logarithms."""
-        lost = [absence_of_rounds(known, weights, who, np.exp(log_memory)) for who in sets]
-        return float(np.mean(np.log(took) - np.log(rounds_needed(1.0, lost, exponent))))
+        expected = [slower(absence_of_rounds(known, weights, who, np.exp(log_memory)), exponent) for who in sets]
+        return float(np.mean(np.log(took) - np.log(expected)))
 
     if np.isinf(took).any() or late(0.0) >= 0:
         return 1.0
     return most if late(np.log(most)) <= 0 else float(np.exp(bisect(late, 0.0, np.log(most), xtol=1e-3)))
+
+
+def _as_one(memory: float, stands: int) -> float:
+    """The memory in units of a choice that stands for so many rounds: after it 1 - 1 / H of what was before is left."""
+    return float(1 / (1 - (1 - 1 / memory) ** stands))
 
 
 def _shares(weights: NDArray, who: NDArray) -> NDArray:

@@ -74,12 +74,14 @@ def make(s: Scenario, path: Path | None = None, *, exponent: bool = False, memor
     w = world(s, s.seed)
     if exponent and not w.algorithm.prunes:
         raise SettingsError(f"--exponent takes pruned trainings, and training.algorithm {s.training.algorithm} does not prune")
-    if memory and s.cell.devices == 1:
-        raise SettingsError("--memory takes trainings with some of the devices in a round: cell.devices must be 2 or more, got 1")
+    if memory and sum(len(shard) > 0 for shard in w.shards) < 2:
+        raise SettingsError("--memory takes trainings with some of the devices that have data: two or more must have some, got 1")
     parts = fingerprints(w)
     path = path or FOLDER / f"{s.name}-{key(parts)[:10]}.json"
     old = read(path) if path.exists() else {}
     found = old if old.get("key") == key(parts) else {}
+    if memory and not (s.decision.exponent or exponent or found.get("exponent")):
+        raise SettingsError("--memory is fitted with an exponent: decision.exponent above 0 [1], or --exponent, too; got 0")
     fresh, picture = not found, path.with_suffix(".png")
     if fresh:
         found = {"kind": KIND, "format": FORMAT, "key": key(parts), "of": parts, "made_at": now(), "versions": versions(),

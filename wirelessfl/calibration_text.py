@@ -73,10 +73,12 @@ def _memory(made: Made) -> list[str]:
     runs = [f"  {devices:g} devices: " + ("not reached" if took is None else f"{took:.2f} times the rounds")
             + f" (by the bound as derived {_times(derived)}, with the memory {_times(expected)})"
             for devices, took, derived, expected in columns]
+    limit = {1.0: " (the least: the bound as derived asks for no more than these took)",
+             float(found["pilot"]): " (the most that a pilot of so many rounds can tell)"}.get(found["memory"], "")
     least, most = (f"{end(found['single']):.3g}" for end in (min, max))
     return ["", f"short trainings with few devices, drawn anew in each round, beside one with all ({found['pilot']} rounds)",
-            *runs, f"memory H: {found['memory']:.3g} rounds ({least} to {most} by single trainings); a scenario takes it as "
-                   "decision.memory"]
+            *runs, f"memory H: {found['memory']:.3g} rounds{limit}, {least} to {most} by single trainings; a scenario takes it "
+                   "by decision.memory = 0"]
 
 
 def _times(rounds: float | None) -> str:

@@ -107,10 +107,11 @@ class Decider:
         some rounds had been, which is soon too high and forgotten.
         """
         time, loss = float(now.latency.max()), float(now.objective) + absence
+        window = WINDOW if self.participation < 1 else np.inf
         if so_far is None and self.participation < 1 and 0 < self.worth < np.inf:
-            so_far = Worth.prior(self.worth, exponent=self.exponent, window=WINDOW)
+            so_far = Worth.prior(self.worth, exponent=self.exponent, window=window)
         if so_far is None:
-            return Worth(time, (1 - loss) ** self.exponent, self.exponent) if loss < 1 else None
+            return Worth(time, (1 - loss) ** self.exponent, self.exponent, window) if loss < 1 else None
         return so_far.after(time, loss)
 
     def cost(self, now: Allocation, absence: float, worth: float) -> float:

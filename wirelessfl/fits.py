@@ -10,11 +10,11 @@ from learning.slowdown import slowdowns
 from learning.threads import one_thread
 from learning.turnout import MOST, drawn, turnouts
 from optim import bound
-from optim.absence import absence_of_rounds, fit_memory
+from optim.absence import absence_of_rounds, fit_memory, slower
 from wirelessfl.pricing import constants
 from wirelessfl.world import World
 
-SHARES, DRAWS = (0.1, 0.2), 3       # of the devices in a round, and trainings with each
+SHARES, DRAWS = (0.1, 0.2), 3       # of the devices in a round, and trainings with each; of few devices both may be one
 
 
 def exponent(w: World, measured: Calibration) -> dict[str, Any]:
@@ -40,8 +40,8 @@ def memory(w: World, measured: Calibration, gamma: float) -> dict[str, Any]:
     seen = [who[:ran] for who, ran in zip(sets, found.ran, strict=True)]
     fitted = fit_memory(known, w.weights, seen, found.rounds, rounds, gamma)
     single = [fit_memory(known, w.weights, [who], [took], rounds, gamma) for who, took in zip(seen, found.rounds, strict=True)]
-    expected = {name: _plain([float(bound.rounds_needed(1.0, absence_of_rounds(known, w.weights, who, of), gamma))
-                              for who in seen]) for name, of in (("derived", 1.0), ("expected", fitted))}
+    expected = {name: _plain([slower(absence_of_rounds(known, w.weights, who, of), gamma) for who in seen])
+                for name, of in (("derived", 1.0), ("expected", fitted))}
     return {**asdict(found), "rounds": _plain(found.rounds), **expected, "single": single, "memory": fitted, "exponent": gamma}
 
 

@@ -67,13 +67,13 @@ def _without_some(w: World, measured: Calibration, decider: Decider, solved: Cal
                   before: Decision | None) -> Found:
     """The best round by (1) without some of the devices that take longest ``alone`` (K,) [s], less what they are worth."""
     price, known = decider.price(None if before is None else before.so_far), constants(w, measured)
-    memory = 1 / (1 - (1 - 1 / decider.memory) ** w.stands)         # rounds for which the choice stands count as one
+    memory, stands = decider.memory, w.stands
     nu, worth, missed, out = np.zeros(alone.shape), np.zeros(alone.shape), np.zeros(alone.shape), 0
     if before is not None:
         finite, missed, out = price if price < np.inf else 0.0, before.missed, int((~before.chosen).sum())
         mass = w.weights[before.chosen].sum() if before.chosen.any() else 1.0
         nu = STEP * finite * before.credit
-        worth = nu + finite * made_up(known, w.weights, missed, memory) * w.weights / mass
+        worth = nu + finite * made_up(known, w.weights, missed, memory, stands) * w.weights / mass
     dearest = np.argsort(worth - alone, kind="stable")
 
     @cache
@@ -82,7 +82,7 @@ def _without_some(w: World, measured: Calibration, decider: Decider, solved: Cal
 
     def cost(count: int) -> float:
         who, now, _ = without(count)
-        return decider.cost(now, absence_added(known, w.weights, who, missed, memory), price) - float(nu[who].sum())
+        return decider.cost(now, absence_added(known, w.weights, who, missed, memory, stands), price) - float(nu[who].sum())
 
     return without(downhill(cost, out, len(dearest) - 1))
 

@@ -193,7 +193,7 @@ class DecisionSettings(Section):
                                 ge=0, le=1)
     memory: float = _key(1.0, "rounds over which what absent devices would have said is averaged before it counts as lost: "
                               "1 is the bound as derived, more trusts that the next rounds make up for it, 0 takes that of the "
-                              "calibration (`wirelessfl calibrate --memory`) [rounds]", ge=0)
+                              "calibration (`wirelessfl calibrate --memory`) [rounds]", ge=0, le=1e6)
     absent: Literal["leave-out", "stop"] = _key("leave-out", "a device that cannot take part in a round is left out "
                                                                   "of it, or stops the run")
 

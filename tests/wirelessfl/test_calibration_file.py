@@ -11,10 +11,13 @@ import pytest
 from matplotlib.image import imread
 
 import wirelessfl as wfl
+from learning.turnout import drawn
+from optim.absence import fit_memory
 from wirelessfl import calibration_file
 from wirelessfl.__main__ import main
 from wirelessfl.calibration_file import fingerprints, key, load, make, read
 from wirelessfl.config import SettingsError
+from wirelessfl.pricing import constants
 
 SMALL = ("cell.devices=3", "training.model=mlp", "decision.pilot_rounds=3", "data.train=200", "data.test=50")
 
@@ -182,15 +185,23 @@ def test_the_memory_is_added_to_what_is_there_and_stays_as_long_as_the_exponent_
     found = read(path)["memory"]
     assert found["number"] == [1.0, 1.0, 1.0]                                   # a tenth and a fifth of three devices
     assert len(found["rounds"]) == len(found["single"]) == len(found["expected"]) == 3
-    assert 1 <= found["memory"] <= 3
+    s, w = scenario(), world()
+    sets = [drawn(np.ones(3, bool), 1, 12, w.rng("forecast", 1, draw))[:ran] for draw, ran in enumerate(found["ran"])]
+    took = [np.inf if rounds is None else rounds for rounds in found["rounds"]]
+    assert found["memory"] == fit_memory(constants(w, made.measured), w.weights, sets, took, s.decision.pilot_rounds)
     assert make(scenario(), path, memory=True).memory == found
     assert make(scenario("decision.exponent=0.5"), path, memory=True).memory["exponent"] == 0.5
     assert asdict(load(path, world())) == asdict(made.measured)
 
 
 def test_the_memory_of_one_device_is_refused_before_any_work(tmp_path, nobody_measures):
-    with pytest.raises(SettingsError, match=r"--memory takes .*cell\.devices must be 2 or more, got 1"):
+    with pytest.raises(SettingsError, match=r"--memory takes .*: two or more must have some, got 1"):
         make(scenario("cell.devices=1"), tmp_path / "one.json", memory=True)
+
+
+def test_a_memory_without_an_exponent_is_refused_before_any_work(tmp_path, nobody_measures):
+    with pytest.raises(SettingsError, match=r"decision\.exponent above 0 \[1\], or --exponent, too; got 0"):
+        make(scenario("decision.exponent=0"), tmp_path / "none.json", memory=True)
 
 
 def test_a_file_from_before_there_were_memories_is_read(made, tmp_path):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from test_plot_calibration import calibration
 
 from wirelessfl.calibration_file import Made
@@ -47,7 +48,12 @@ def test_trainings_with_few_devices_are_told_beside_what_the_bound_says_with_and
     lines = said(memory=MEMORY)
     assert "  1 devices: 1.25 times the rounds (by the bound as derived never, with the memory 1.30)" in lines
     assert "  2 devices: not reached (by the bound as derived 1.50, with the memory 1.10)" in lines
-    assert any(line.startswith("memory H: 4.57 rounds (2.5 to 7.25 by single trainings)") for line in lines)
+    assert any(line.startswith("memory H: 4.57 rounds, 2.5 to 7.25 by single trainings") for line in lines)
+
+
+@pytest.mark.parametrize(("memory", "says"), [(1.0, "1 rounds (the least: "), (9.0, "9 rounds (the most that ")])
+def test_a_memory_at_a_limit_says_so(memory, says):
+    assert any(line.startswith(f"memory H: {says}") for line in said(memory=MEMORY | {"memory": memory}))
 
 
 def test_no_exponent_is_told_as_none():

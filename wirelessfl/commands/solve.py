@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from channels.units import linear_to_db, watt_to_dbm
+from optim.absence import absence_added
 from optim.allocation import Allocation
 from optim.deadline import residual
 from optim.problem import Deadline
@@ -17,7 +18,7 @@ from wirelessfl.options import FIELDS, LEVERS
 from wirelessfl.policy import POLICIES
 from wirelessfl.prepare import prepare
 from wirelessfl.presence import afresh
-from wirelessfl.pricing import absence, priced
+from wirelessfl.pricing import constants, priced
 from wirelessfl.record import allocation_table
 from wirelessfl.world import World, world
 
@@ -46,7 +47,7 @@ def _solve(options: argparse.Namespace) -> int:
     if not who.all():
         p = priced(w, measured, seen, np.ones((len(who), 2)), energy=w.hardware.battery)
         everyone = decider.in_time(decider.decide(p), p)
-        lost = absence(w, measured, who, 0.0, decider.memory)
+        lost = absence_added(constants(w, measured), w.weights, who, 0.0, decider.memory, w.stands)
         away = f"{np.flatnonzero(~who).tolist()}, for {lost:.3g} of a round's progress; with everyone "
         print(f"sit out   {away}it would take {float(everyone.latency.max()) * 1e3:.4g} ms\n" if everyone.status.feasible else
               f"left out  {away}there is no decision: {decider.advice(p, everyone)}\n")
