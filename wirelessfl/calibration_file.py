@@ -192,4 +192,3 @@ def _named(s: Scenario) -> dict[str, Any]:
 def _differences(there: Scenario, here: Scenario) -> dict[str, tuple[Any, Any]]:
     one, other = _named(there), _named(here)
     return {name: (one[name], other[name]) for name in one if one[name] != other[name]}
-
