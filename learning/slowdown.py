@@ -8,12 +8,13 @@ the last few rounds, is as low as the unpruned training gets, and R_0 the number
 
 import itertools
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from learning.algorithm import Algorithm, Plan, Shard, Streams
+from learning.algorithm import Algorithm, Plan, Plans, Round, Shard, State, Streams
 from learning.calibrate import pilot_of
 from learning.calibration import Calibration
 from learning.precision import precision as computing_in
@@ -74,8 +75,13 @@ def slowdowns(algorithm: Algorithm, shards: Sequence[Shard], measured: Calibrati
                          f"{[round(ratio, 3) for ratio in measured.ratio_max]} [1] of the cuts {list(measured.cuts)}")
     pilot, streams = pilot_of(algorithm), Streams(*np.random.SeedSequence((seed, 1)).generate_state(2).tolist())
 
+    sizes = np.array([len(s) for s in shards], float)
+    held, share = sizes > 0, sizes / sizes.sum()
+
     def losses(plan: Plan, most: int) -> Iterator[float]:
-        return itertools.islice(_smoothed(pilot, shards, plan, streams, precision), most)
+        """The training loss after each round [nat]: the mean over the data and the last rounds."""
+        ran = trained(pilot, shards, itertools.repeat([plan] * len(shards), most), streams, precision)
+        return smoothed((float(share[held] @ np.array(report.loss)[held]) for _, report in ran), SMOOTHING)
 
     unpruned = list(losses(Plan(some[0]), rounds))
     goal = min(unpruned)
@@ -92,15 +98,21 @@ def pruned_to(measured: Calibration, cut: int, bias: float) -> float | None:
     return float(ratio) if ratio <= measured.ratio_max[at] else None
 
 
-def _smoothed(algorithm: Algorithm, shards: Sequence[Shard], plan: Plan, streams: Streams, precision: str) -> Iterator[float]:
-    """The training loss after each round [nat]: the mean over the data and the last rounds."""
-    sizes = np.array([len(s) for s in shards], float)
-    held, share = sizes > 0, sizes / sizes.sum()
-    state, last = algorithm.init(len(shards)), list[float]()
-    while True:
+def trained(algorithm: Algorithm, shards: Sequence[Shard], plans: Iterable[Plans], streams: Streams,
+            precision: str) -> Iterator[tuple[State, Round]]:
+    """The state after each round and its report, for as many rounds as there are ``plans``."""
+    state = algorithm.init(len(shards))
+    for each in plans:
         with computing_in(precision, shards[0].x.device):
-            state, report = algorithm.step(state, shards, [plan] * len(shards), streams)
-        last = [*last, float(share[held] @ np.array(report.loss)[held])][-SMOOTHING:]
+            state, report = algorithm.step(state, shards, each, streams)
+        yield state, report
+
+
+def smoothed(losses: Iterable[float], rounds: int) -> Iterator[float]:
+    """The mean of each loss and of those of the last ``rounds`` with it."""
+    last = deque[float](maxlen=rounds)
+    for loss in losses:
+        last.append(loss)
         yield float(np.mean(last))
 
 

@@ -18,7 +18,7 @@ from learning import average
 from learning.algorithm import Algorithm, Plan, Shard, Streams
 from learning.calibrate import pilot_of
 from learning.evaluate import evaluate
-from learning.precision import precision as computing_in
+from learning.slowdown import smoothed, trained
 
 SMOOTHING = 5       # rounds over which the loss is averaged
 MOST = 4            # a training is given up after so many times the rounds of the one with all devices
@@ -74,23 +74,16 @@ def turnouts(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard], 
     pilot, sample = pilot_of(algorithm), Shard(x[some], y[some])
 
     def losses(who: NDArray) -> Iterator[float]:
-        return _losses(pilot, net, shards, who, streams, sample, precision)
+        """The loss of the averaged model after each round, the mean over the last ones [nat]."""
+        plan = Plan(pilot.cuts()[0])
+        ran = trained(pilot, shards, ([plan if each else None for each in there] for there in who), streams, precision)
+        middles = (average.middle(pilot.models(state)) for state, _ in ran)
+        return smoothed((evaluate(net, middle, sample.x, sample.y).loss for middle in middles), SMOOTHING)
 
     goals = np.minimum.accumulate(list(losses(np.ones((rounds, len(shards)), bool))))
     ran = [_until(losses(who), goals[-1]) for who in sets]
     return Turnouts(tuple(float(who.sum(axis=1).mean()) for who in sets), tuple(_slower(goals, each) for each in ran),
                     tuple(map(len, ran)), rounds, float(goals[-1]))
-
-
-def _losses(algorithm: Algorithm, net: nn.Sequential, shards: Sequence[Shard], who: NDArray, streams: Streams, sample: Shard,
-            precision: str) -> Iterator[float]:
-    """The loss of the averaged model after each round, the mean over the last ones [nat]."""
-    state, plan, last = algorithm.init(len(shards)), Plan(algorithm.cuts()[0]), list[float]()
-    for there in who:
-        with computing_in(precision, sample.x.device):
-            state, _ = algorithm.step(state, shards, [plan if each else None for each in there], streams)
-        last = [*last, evaluate(net, average.middle(algorithm.models(state)), sample.x, sample.y).loss][-SMOOTHING:]
-        yield float(np.mean(last))
 
 
 def _until(losses: Iterator[float], goal: float) -> list[float]:

@@ -19,8 +19,7 @@ Schedule = Callable[[World, Gains, int, int, NDArray], NDArray]     # world, gai
 
 def random(w: World, gains: Gains, number: int, many: int, among: NDArray) -> NDArray:
     """Devices drawn afresh."""
-    drawn = w.rng("schedule", number).permutation(len(w.shards))
-    return drawn[np.isin(drawn, among)][:many]
+    return _first(_drawn(w, number), many, among)
 
 
 def round_robin(w: World, gains: Gains, number: int, many: int, among: NDArray) -> NDArray:
@@ -30,9 +29,18 @@ def round_robin(w: World, gains: Gains, number: int, many: int, among: NDArray) 
 
 def proportional_fair(w: World, gains: Gains, number: int, many: int, among: NDArray) -> NDArray:
     """Those whose link is best beside its own mean; of equals any."""
-    draw = w.rng("schedule", number).permutation(len(w.shards))
-    order = np.lexsort((draw, -gains.up / w.air.mean_gain))
-    return order[np.isin(order, among)][:many]
+    return _first(np.lexsort((_drawn(w, number), -gains.up / w.air.mean_gain)), many, among)
+
+
+def _drawn(w: World, number: int) -> NDArray:
+    """All devices in a random order."""
+    return w.rng("schedule", number).permutation(len(w.shards))
+
+
+def _first(order: NDArray, many: int, among: NDArray) -> NDArray:
+    """So many of those ``among`` whom devices are taken, in an order of all."""
+    found: NDArray = order[np.isin(order, among)][:many]
+    return found
 
 
 #: Rules by the name of a policy's ``presence``.
