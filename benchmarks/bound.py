@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.bound_report import report
-from benchmarks.bound_runs import Pull, known, losses, measured, missing, models
+from benchmarks.bound_runs import Pull, by_square, known, losses, measured, missing, models
 from benchmarks.study import append, chosen, done, revision
 from learning.calibration import Calibration
 from learning.evaluate import evaluate
@@ -165,7 +165,7 @@ def goals(study: Study, scores: Sequence[tuple[float, float]]) -> dict[str, floa
 
 
 def predict(name: str) -> None:
-    """Phi of both forms for every cell of the calibrated seeds, cause by cause, into STUDY-predicted.csv."""
+    """Phi of each form for every cell of the calibrated seeds, cause by cause, into STUDY-predicted.csv."""
     rows, study = [], STUDIES[name]
     for seed in study.seeds:
         kept = FOLDER / f"{name}-calibration-{seed}.json"
@@ -178,11 +178,12 @@ def predict(name: str) -> None:
 
 
 def lost(w: World, found: Calibration, pull: Pull) -> dict[str, float]:
-    """Phi and its causes by both forms, the share r of sampling noise, and how far the step is from 1 / beta [1]."""
+    """Phi and its causes by each form, the share r of sampling noise, and how far the step is from 1 / beta [1]."""
     here = known(w, found, pull)
     row = {"sampling": here.sampling_share(w.weights), "lr_beta": here.step * here.smoothness}
     away = missing(w, here, pull)
-    for name, (_, loss) in losses(w, here, pull).items():
+    squared = losses(w, by_square(found, here, pull), pull)["relative"]
+    for name, (_, loss) in {**losses(w, here, pull), "squared": squared}.items():
         causes = {f"{name}_{cause}": float(value) for cause, value in vars(loss).items()}
         row |= {name: float(loss.total) + away} | causes | {f"{name}_absence": away}
     return row

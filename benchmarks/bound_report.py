@@ -20,6 +20,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 FORMS = {"relative": "relative (3)", "constants": "constants (2)"}
+ALSO = {"interval": {"squared": "(3), drift squared"}}          # what is another form for one lever only
+PHI = (*FORMS, "squared")
 LEVERS = {"pruning": "ratio", "update bits": "update_bits", "smashed bits": "smashed_bits", "dropout": "dropout",
           "interval": "interval", "absence": "absent", "the same absent": "absent"}
 UNITS = {"pruning": "ratio [1]", "update bits": "update [bit]", "smashed bits": "smashed data [bit]", "dropout": "dropout [1]",
@@ -60,7 +62,7 @@ def slowed(runs: pd.DataFrame, goal: str) -> pd.DataFrame:
 
 def settings(some: pd.DataFrame) -> pd.DataFrame:
     """The medians over the seeds of what was pulled alike."""
-    return some.groupby(CELL[:-1])[["slower", *FORMS]].median()
+    return some.groupby(CELL[:-1])[["slower", *PHI]].median()
 
 
 def gamma(some: pd.DataFrame, form: str) -> tuple[float, float]:
@@ -91,15 +93,14 @@ def rank(phi: Any, real: Any) -> float:
 def table(runs: pd.DataFrame, goal: str) -> list[str]:
     """Lines: a row a lever and form."""
     some = slowed(runs, goal)
-    exponents = {form: gamma(some, form) for form in FORMS}
+    exponents = {form: gamma(some, form) for form in PHI}
     base = some.groupby("seed")["base"].first()
     lines = [f"Rounds without a lever: {', '.join(f'{value:.0f}' for value in base)} (seeds {', '.join(map(str, base.index))}). "
-             + "Fitted γ: " + ", ".join(f"{FORMS[form]} {value:.2f} ± {error:.2f}" for form, (value, error) in exponents.items()),
+             + "Fitted γ: " + ", ".join("{} {:.2f} ± {:.2f}".format(name, *exponents[form]) for form, name in FORMS.items()),
              "", f"| {' | '.join(HEADER)} |", "|" + "---|" * len(HEADER)]
-    for lever in [*(lever for lever in LEVERS if lever in set(some["lever"])), "all"]:
-        part = some if lever == "all" else some[some["lever"] == lever]
-        for form, name in FORMS.items():
-            c = compared(part, form, exponents[form][0])
+    for lever in pulled(some):
+        for form, name in {**FORMS, **ALSO.get(lever, {})}.items():
+            c = compared(part(some, lever), form, exponents[form][0])
             cells = [lever, name, c["runs"], c["never"], _number(c["by_setting"]), _number(c["by_run"]), c["finite"],
                      *(_number(c[key]) for key in ("over", "factor", "fitted")), c["too_cautious"], c["too_bold"]]
             lines.append(f"| {' | '.join(map(str, cells))} |")
@@ -109,14 +110,22 @@ def table(runs: pd.DataFrame, goal: str) -> list[str]:
 def by_goal(runs: pd.DataFrame, goals: Sequence[str]) -> list[str]:
     """Lines: Spearman over settings of the relative form for each goal, a row a lever."""
     lines = [f"Spearman of form (3) over settings, by goal:\n\n| lever | {' | '.join(goals)} |", "|---|" + "---|" * len(goals)]
-    for lever in [*(lever for lever in LEVERS if lever in set(runs["lever"])), "all"]:
-        found = []
-        for goal in goals:
-            some = slowed(runs, goal)
-            each = settings(some if lever == "all" else some[some["lever"] == lever])
-            found.append(_number(rank(each["relative"], each["slower"])))
-        lines.append(f"| {lever} | {' | '.join(found)} |")
+    every = [slowed(runs, goal) for goal in goals]
+    for lever in pulled(runs):
+        each = [settings(part(some, lever)) for some in every]
+        for form, name in {"relative": "", **ALSO.get(lever, {})}.items():
+            lines.append(f"| {lever}{name and ': ' + name} | {' | '.join(_number(rank(e[form], e['slower'])) for e in each)} |")
     return lines
+
+
+def pulled(runs: pd.DataFrame) -> list[str]:
+    """Levers that there are, and all together."""
+    return [*(lever for lever in LEVERS if lever in set(runs["lever"])), "all"]
+
+
+def part(some: pd.DataFrame, lever: str) -> pd.DataFrame:
+    """Runs of one of :func:`pulled`."""
+    return some if lever == "all" else some[some["lever"] == lever]
 
 
 def _number(value: float) -> str:
@@ -124,13 +133,14 @@ def _number(value: float) -> str:
 
 
 def picture(runs: pd.DataFrame, goal: str, lever: str, path: Path, title: str) -> None:
-    """Predicted (γ = 1) against measured R / R_0, both forms side by side."""
+    """Predicted (γ = 1) against measured R / R_0, the forms side by side."""
     some = slowed(runs, goal).query("lever == @lever")
     top = 1.25 * max(some["slower"].replace(np.inf, np.nan).max(), 2.0)
-    figure, panels = plt.subplots(1, 2, figsize=(10, 4.4), sharey=True, layout="constrained")
-    for axes, form in zip(panels, FORMS, strict=True):
+    forms = {**FORMS, **ALSO.get(lever, {})}
+    figure, panels = plt.subplots(1, len(forms), figsize=(5 * len(forms), 4.4), sharey=True, layout="constrained")
+    for axes, (form, name) in zip(panels, forms.items(), strict=True):
         points = _panel(axes, some, form, LEVERS[lever], top)
-        axes.set(title=FORMS[form], xlabel="predicted R / R₀")
+        axes.set(title=name, xlabel="predicted R / R₀")
     panels[0].set_ylabel(f"measured R / R₀ to {goal}")
     cuts = sorted(set(some["cut"]))
     shown = [plt.Line2D([], [], marker=MARKERS[c], ls="", color="grey", label=f"cut {c}") for c in cuts]

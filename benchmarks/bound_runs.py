@@ -111,6 +111,11 @@ def known(w: World, found: Calibration, pull: Pull) -> Constants:
     return constants(replace(w, options=(Option(pull.cut, pull.compression),)).averaging(pull.interval), found)
 
 
+def by_square(found: Calibration, here: Constants, pull: Pull) -> Constants:
+    """The same with the relative bias of the drift, by which gradients are bounded, in the place of its misalignment."""
+    return replace(here, drift=found.drift[found.cut_number(pull.cut)][found.interval_number(pull.interval)])
+
+
 def missing(w: World, here: Constants, pull: Pull, rounds: int = 100) -> float:
     """What those who are not there cost a round, the mean over some [1]."""
     return float(np.mean([absence(here, w.weights, present(w, pull, number)) for number in range(rounds)]))

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.bound_runs import Pull, known, losses, measured, models
+from benchmarks.bound_runs import Pull, by_square, known, losses, measured, models
 from benchmarks.study import append, chosen, done, revision
 from learning import params
 from learning.calibration import Calibration
@@ -96,7 +96,7 @@ def compared(w: World, found: Calibration, pull: Pull, case: Case) -> dict[str, 
     """The mean squared gradient of a run, and both bounds on it."""
     with one_thread():
         squares = [square(w, model) for model, _ in islice(models(w, pull), 0, case.rounds, case.every)]
-    here = replace(known(w, found, pull), descent=0.0)             # the bound as derived, whatever the gradients of the pilot
+    here = replace(by_square(found, known(w, found, pull), pull), descent=0.0)      # the bound as derived
     row = {"lr": here.step, "lr_beta": here.step * here.smoothness, "rounds": case.rounds, "measured": float(np.mean(squares)),
            "error": float(np.std(squares, ddof=1) / np.sqrt(len(squares)))}
     for name, (form, loss) in losses(w, here, pull).items():

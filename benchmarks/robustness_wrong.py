@@ -8,7 +8,7 @@ import numpy as np
 from learning.calibration import Calibration, fit_power_law, plainly
 
 Wrong = Callable[[Calibration], Calibration]
-PER_CUT = ("bias", "scale", "exponent", "ratio_max", "compression_bias", "compression_noise", "drift")
+PER_CUT = ("bias", "scale", "exponent", "ratio_max", "compression_bias", "compression_noise", "drift", "misalignment")
 FACTOR, MOST_BIAS = 3.0, 0.75
 
 
@@ -37,9 +37,9 @@ def reversed_cuts(c: Calibration) -> Calibration:
     return replace(c, **{name: getattr(c, name)[::-1] for name in PER_CUT})
 
 
-_costs = scaled("compression_bias", "compression_noise", "drift", "sampling_noise")
+_costs = scaled("compression_bias", "compression_noise", "misalignment", "sampling_noise")
 CHANGES: dict[str, Callable[[Calibration, float], Calibration]] = {
-    "pruning": pruning, "compression": scaled("compression_bias", "compression_noise"), "drift": scaled("drift"),
+    "pruning": pruning, "compression": scaled("compression_bias", "compression_noise"), "drift": scaled("misalignment"),
     "sampling noise": scaled("sampling_noise"), "loss to gain": scaled("start"), "everything": everything}
 
 

@@ -132,11 +132,11 @@ def _estimate(seen: Sequence[Snapshot], intervals: Sequence[int], most_bias: flo
     distortion, drifted = np.sum([s.distortion for s in seen], axis=0), np.sum([s.drift for s in seen], axis=0).cumsum(axis=1)
     noise = np.mean([s.distortion[..., 1] for s in seen], axis=0)
     weight = np.sum([s.weight for s in seen], axis=0)
-    at = np.array(intervals) - 1
+    apart = (drifted[..., :2] / np.maximum(drifted[..., 2:], least))[:, np.array(intervals) - 1]
     return {
         "bias": bias, "scale": fits[0], "exponent": fits[1], "ratio_max": fits[2],
         "compression_bias": np.maximum(distortion[..., 0] / square, 0.0), "compression_noise": np.maximum(noise, 0.0),
-        "drift": np.maximum(drifted[:, at, 0] / np.maximum(drifted[:, at, 1], least), 0.0),
+        "drift": np.maximum(apart[..., 0], 0.0), "misalignment": np.maximum(apart[..., 1], 0.0),
         "energy": np.sum([s.pruned for s in seen], axis=0) / np.where(weight > 0, weight, 1.0)[:, None],
         "sampling_noise": np.mean([s.smoothness * s.sampling.sum() for s in seen]),
         "square": square / len(seen), "dissimilarity": sum(s.squares for s in seen) / square,

@@ -36,6 +36,8 @@ class Calibration:
         Rounds between two averagings; 1 is the first.
     drift : (C, N)
         Squared bias of averaging only so often, relative as kappa (``learning.drift``) [1].
+    misalignment : (C, N)
+        What averaging only so often takes of a round's descent to first order, at least 0 (``learning.drift``) [1].
     energy : (L, J)
         Share of each block's squared norm that pruning takes, |w - m * w|^2 / |w|^2; zero where nothing can be pruned [1].
     sampling_noise : float
@@ -69,6 +71,7 @@ class Calibration:
     compression_noise: tuple[tuple[float, ...], ...]
     intervals: tuple[int, ...]
     drift: tuple[tuple[float, ...], ...]
+    misalignment: tuple[tuple[float, ...], ...]
     energy: tuple[tuple[float, ...], ...]
     sampling_noise: float
     square: float

@@ -85,6 +85,11 @@ def squared_norm(params: Params) -> float:
     return float(sum((p.double() ** 2).sum() for p in params.values()))
 
 
+def dot(one: Params, other: Params) -> float:
+    """Sum of products over all entries, in double precision."""
+    return float(sum((p.double() * other[name].double()).sum() for name, p in one.items()))
+
+
 def block_of(name: str) -> int:
     """Number of the block that a parameter belongs to, from 0."""
     return int(name.partition(".")[0])

@@ -117,11 +117,19 @@ def product(drawn: Sequence[Params]) -> float:
 
     It may come out below zero. Of a single one it is the squared norm, which is larger by the variance.
     """
-    n, total = len(drawn), {}                                   # type: int, Params
-    for values in drawn:
-        add(total, values)
-    squares = sum(params.squared_norm(values) for values in drawn)
-    return (params.squared_norm(total) - squares) / (n * (n - 1)) if n > 1 else squares
+    return inner(drawn, drawn)
+
+
+def inner(one: Sequence[Params], other: Sequence[Params]) -> float:
+    """Inner product of the means of what pairs were drawn from, the pairs independently; without bias, as :func:`product`."""
+    n, together = len(one), sum(params.dot(*pair) for pair in zip(one, other, strict=True))
+    if n == 1:
+        return together
+    totals = (Params(), Params())
+    for total, row in zip(totals, (one, other), strict=True):
+        for values in row:
+            add(total, values)
+    return (params.dot(*totals) - together) / (n * (n - 1))
 
 
 def moved(weights: Params, grads: Params, lr: float) -> Params:

@@ -59,7 +59,7 @@ class Snapshot:
         |grad F - sum omega_k h_k|^2.
     distortion : (C, V, 2)
         Squared bias, and Omega times the curvature along it.
-    drift : (C, I, 2)
+    drift : (C, I, 3)
         Of each round since the checkpoint, as ``drift.drift``.
     square, squares : float
         |grad F|^2, and sum omega_k |grad F_k|^2.
@@ -135,7 +135,7 @@ def _missed(some: Sequence[Probe], mask: Params, slopes: Sequence[Params]) -> fl
 
 
 def _drift(probe: Probe, cut: int, wanted: Wanted, square: float) -> NDArray:
-    return drift(probe, cut, wanted.rounds, wanted.lr, wanted.parts) if wanted.rounds > 1 else np.array([[0.0, square]])
+    return drift(probe, cut, wanted.rounds, wanted.lr, wanted.parts) if wanted.rounds > 1 else np.array([[0.0, 0.0, square]])
 
 
 def _left_out(probe: Probe, mask: Params, trained: Params) -> NDArray:

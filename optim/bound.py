@@ -15,8 +15,9 @@ sum omega^2 / u of sampling noise, either form below gives
 
 *Relative* (ours): biases are measured relative to the gradient, as ratios of sums along a pilot run (which is what summing (1)
 asks for): kappa(rho) = scale rho^exponent by pruning, kappa_0 by compression (dropout is unbiased, what lies behind it is not),
-delta by averaging client sides seldom. All devices alike in the pilot; those that decide differently are joined by Jensen's
-inequality, and the three are added. With steps longer than 1 / beta, gradients stay larger than (1) allows: u is then what the
+delta by averaging client sides seldom (decisions take in its place what that misses of the descent to first order, for which
+nothing is bounded). All devices alike in the pilot; those that decide differently are joined by Jensen's inequality, and the
+three are added. With steps longer than 1 / beta, gradients stay larger than (1) allows: u is then what the
 pilot's rounds had to lose, mean |grad F|^2 - eta beta sigma^2 sum omega^2, if that is more (``Constants.pace``):
 
 .. math:: c_k = (1 + r)\, \omega_k \kappa(\rho_k),\quad
@@ -68,7 +69,8 @@ class Constants:
     gradient, weight : (O,) array
         G_c^2 and W_c^2, squared norms of the client side's gradient and weights.
     drift : (O,) array
-        delta, relative bias of averaging client sides as seldom as the training does; zero when it does every round [1].
+        delta, what averaging client sides as seldom as the training does costs; zero when it does every round [1]. With the
+        relative bias (``learning.drift``) the gradient is bounded, with the misalignment intervals are ranked.
     descent : float
         Mean along the pilot of |grad F|^2 less eta beta sigma^2 sum omega^2: what its rounds had to lose. 0 if it is not known.
     dissimilarity : float

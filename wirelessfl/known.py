@@ -14,7 +14,7 @@ from wirelessfl.options import compressions, intervals
 from wirelessfl.world import World, measure, world
 
 # what is relative to the gradient as it is
-MOMENTARY = ("bias", "scale", "exponent", "ratio_max", "compression_bias", "drift", "dissimilarity")
+MOMENTARY = ("bias", "scale", "exponent", "ratio_max", "compression_bias", "drift", "misalignment", "dissimilarity")
 LEAST = 1e-12        # scale of the bias of pruning where it shall not count, for it must not be 0
 
 
@@ -30,11 +30,11 @@ def indifferent(w: World) -> Calibration:
     """A calibration by which nothing costs progress: it takes no pilot, and is enough where a policy has nothing to weigh."""
     cuts, ways = tuple(dict.fromkeys(w.cuts.tolist())), compressions(w.scenario, w.algorithm)
     every = tuple(dict.fromkeys((1, w.algorithm.interval, *intervals(w.scenario, w.algorithm))))
-    c, blocks, none = len(cuts), (0.0,) * len(w.net), ((0.0,) * len(ways),) * len(cuts)
+    c, blocks, none, apart = len(cuts), (0.0,) * len(w.net), *(((0.0,) * len(each),) * len(cuts) for each in (ways, every))
     return Calibration(
         cuts=cuts, ratios=(1.0,), bias=((0.0,),) * c, scale=(LEAST,) * c, exponent=(1.0,) * c, ratio_max=(1.0,) * c,
         compressions=tuple(map(asdict, ways)), compression_bias=none, compression_noise=none, intervals=every,
-        drift=((0.0,) * len(every),) * c, energy=((0.0,),) * len(w.net), sampling_noise=0.0, square=1.0, dissimilarity=1.0,
+        drift=apart, misalignment=apart, energy=((0.0,),) * len(w.net), sampling_noise=0.0, square=1.0, dissimilarity=1.0,
         smoothness=1.0, start=1.0, sampling=blocks, gradient=blocks, weight=blocks, rounds=1, errors={})
 
 

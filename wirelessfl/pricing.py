@@ -32,7 +32,7 @@ def constants(w: World, measured: Calibration) -> bound.Constants:
         step=lr, rounds=measured.rounds, start=measured.start, smoothness=measured.smoothness,
         sampling=measured.sampling_noise, bias=np.array(measured.compression_bias)[cut, way],
         noise=np.array(measured.compression_noise)[cut, way],
-        drift=np.array(measured.drift)[cut, measured.interval_number(w.algorithm.interval)],
+        drift=np.array(measured.misalignment)[cut, measured.interval_number(w.algorithm.interval)],
         descent=max(descent, 0.0), dissimilarity=max(measured.dissimilarity, 1.0), **per_cut, **total)
 
 

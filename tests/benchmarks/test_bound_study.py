@@ -137,7 +137,7 @@ def table(slower, phi):
     rows += [{"lever": "pruning", "slower": s, "relative": p} for s, p in zip(slower, phi, strict=True)]
     made = pd.DataFrame(rows)
     return made.assign(cut=1, ratio=np.arange(len(made)) / 10, update_bits=32, smashed_bits=32, dropout=0.0, interval=1,
-                       absent=0.0, same=False, seed=0, constants=made["relative"], rounds=50,
+                       absent=0.0, same=False, seed=0, constants=made["relative"], squared=made["relative"], rounds=50,
                        **{"accuracy 0.9": 10 * made["slower"]})
 
 

@@ -59,7 +59,7 @@ def test_errors_have_the_shapes_of_what_they_are_of(rng):
     found = measured(network(), shards(rng, 10, 20))
     assert found.errors.keys() < {field.name for field in fields(Calibration)}
     constants = ("sampling_noise", "square", "dissimilarity", "smoothness", "sampling", "gradient", "weight")
-    for name in ("bias", "compression_bias", "compression_noise", "drift", "energy", *constants):
+    for name in ("bias", "compression_bias", "compression_noise", "drift", "misalignment", "energy", *constants):
         error = np.array(found.errors[name])
         assert error.shape == np.shape(getattr(found, name))
         assert np.isfinite(error).all()

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from learning import params
 from learning.algorithm import Shard
-from learning.probe import Probe, moved, product
+from learning.probe import Probe, inner, moved, product
 
 SIZES = (7, 30, 12, 1)
 
@@ -81,6 +81,13 @@ def test_a_product_of_two_is_their_inner_product_and_of_one_its_square():
     one, other = {"w": torch.tensor([1.0, 2.0])}, {"w": torch.tensor([3.0, -1.0])}
     assert product([one, other]) == pytest.approx(1.0)
     assert product([one]) == 5.0
+
+
+def test_of_pairs_only_what_is_not_of_one_pair_is_multiplied():
+    one = [{"w": torch.tensor([1.0, 2.0])}, {"w": torch.tensor([3.0, -1.0])}]
+    other = [{"w": torch.tensor([0.0, 1.0])}, {"w": torch.tensor([2.0, 5.0])}]
+    assert inner(one, other) == pytest.approx((12 - 1) / 2)                        # (1, 2) (2, 5)' and (3, -1) (0, 1)'
+    assert inner(one[:1], other[:1]) == 2.0
 
 
 def test_squares_of_few_samples_are_too_large_and_products_are_not(rng):

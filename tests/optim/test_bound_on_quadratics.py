@@ -51,10 +51,11 @@ class Task(NamedTuple):
 
 
 class Path(NamedTuple):
-    """Means over M repetitions: squares and biases (R,); the largest of G_c^2, W_c^2 and of the squared distance to the mean."""
+    """Means over M repetitions: |g|^2, |b|^2, <g, b> (R,), b the bias; the largest G_c^2, W_c^2, squared distance to the mean."""
 
     square: np.ndarray
     bias: np.ndarray
+    against: np.ndarray
     gained: float
     gradient: float
     weight: float
@@ -64,6 +65,10 @@ class Path(NamedTuple):
     @property
     def kappa(self):
         return self.bias.sum() / self.square.sum()
+
+    @property
+    def misalignment(self):
+        return self.against.sum() / self.square.sum()
 
 
 def mask(weights, ratio):
@@ -85,17 +90,17 @@ def descend(task, step, ratio, interval=1, deviation=0.0, repetitions=1, rng=Non
         dense = np.einsum("kij,mkj->mki", task.curvature, kept * w - task.centre)
         h, mean = kept * dense, np.einsum("k,mkd->md", SHARES, w)
         true, dropped = task.gradient(mean), ((1 - kept) * dense)[..., :CLIENT]
-        share = np.maximum(ratio[t], 1e-300)
-        seen.append([np.sum(true**2, -1), np.sum((true - np.einsum("k,mkd->md", SHARES, h)) ** 2, -1),
+        share, bias = np.maximum(ratio[t], 1e-300), true - np.einsum("k,mkd->md", SHARES, h)
+        seen.append([np.sum(true**2, -1), np.sum(bias**2, -1), np.sum(true * bias, -1),
                      np.maximum(np.sum(dense[..., :CLIENT] ** 2, -1), np.sum(dropped**2, -1) / share).max(-1),
                      np.sum(w[..., :CLIENT] ** 2, -1).max(-1), np.sum((w - mean[:, None]) ** 2, -1).max(-1)])
         noise = 0.0 if rng is None else deviation * rng.normal(size=h.shape)
         moves = h + noise
         w[..., :CLIENT] -= step * moves[..., :CLIENT]
         w[..., CLIENT:] -= step * np.einsum("k,mkd->md", SHARES, moves)[:, None, CLIENT:]
-    means = np.mean(seen, axis=-1)                                                      # (R, 5)
+    means = np.mean(seen, axis=-1)                                                      # (R, 6)
     gained = task.above(task.start) - task.above(np.einsum("k,mkd->md", SHARES, w)).mean()
-    return Path(means[:, 0], means[:, 1], gained, *means[:, 2:].max(0), np.mean([s[0] for s in seen], axis=0))
+    return Path(*means[:, :3].T, gained, *means[:, 3:].max(0), np.mean([s[0] for s in seen], axis=0))
 
 
 def known(task, path, step, ratio, *, start=None, deviation=0.0):
@@ -138,6 +143,20 @@ def test_the_measured_gradient_is_below_the_bound_in_either_form(rng, ratio, int
     assert path.kappa < 1
     for form in (relative_form(constants, SHARES), constants_form(constants, SHARES, interval)):
         assert path.square.mean() <= bounded(form, ratio, 60).total
+
+
+@LEVERS
+@pytest.mark.parametrize("isotropic", [True, False])
+@pytest.mark.parametrize("pace", [0.1, 0.5, 1.0, 1.3])
+def test_below_twice_the_longest_step_a_bias_costs_its_misalignment_and_its_square(rng, ratio, interval, isotropic, pace):
+    """(1 - q) m + q kappa, q = eta beta / (2 - eta beta): the squared bias alone at 1 / beta, misalignment for short steps."""
+    task = Task.draw(rng, isotropic)
+    path = descend(task, pace / task.smoothness, ratio, interval)
+    share = pace / (2 - pace)
+    left = 1 - (1 - share) * path.misalignment - share * path.kappa
+    descended = (2 - pace) * left * path.square.sum() * pace / task.smoothness / 2
+    assert left > 0
+    assert descended == pytest.approx(path.gained, rel=1e-9) if isotropic else descended <= path.gained
 
 
 def test_the_relative_bound_is_within_a_factor_of_three_and_that_of_constants_not_within_twenty(rng):
