@@ -75,6 +75,8 @@ def pulls(cuts: Sequence[int], ratios: Sequence[float], some: Sequence[int], upd
             *(Pull("the same absent", c, absent=a, same=True) for c, a in product(some[:1], absents)))
 
 
+SELDOM = pulls((), (), (2, 4), (), (), (), (2, 4, 8, 16, 32), ())
+
 STUDIES = {
     "digits": Study(("data.dataset=digits",), (0, 1, 2, 3, 4),
                     pulls((1, 2, 3, 4), (0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (2, 4), (1, 2, 3, 4, 6, 8), (1, 2, 3, 4, 8),
@@ -83,9 +85,10 @@ STUDIES = {
     "fashion-mnist": Study(("data.dataset=fashion-mnist", "data.train=4000", "data.test=1000"), (0,),
                            pulls((2, 4), (0.25, 0.5, 0.7, 0.9), (2,), (2, 3, 4), (1, 2, 4), (0.5, 0.9), (4, 16), (0.3, 0.6)),
                            240, 2, (0.65, 0.7, 0.75), (1.0, 0.8, 0.7)),
-    "digits-unlike": Study(("data.dataset=digits", "data.concentration=0.1"), (0, 1, 2),
-                           pulls((), (), (2, 4), (), (), (), (2, 4, 8, 16, 32), ()),
+    "digits-unlike": Study(("data.dataset=digits", "data.concentration=0.1"), tuple(range(10)), SELDOM,
                            400, 2, (0.85, 0.9, 0.93), (0.5, 0.35, 0.25)),
+    "fashion-mnist-unlike": Study(("data.dataset=fashion-mnist", "data.train=4000", "data.test=1000", "data.concentration=0.1"),
+                                  (0, 1, 2), SELDOM, 400, 2, (0.65, 0.7, 0.75), (1.0, 0.8, 0.7)),
 }
 
 
