@@ -21,7 +21,7 @@ def text(made: Made) -> str:
     small, seldom = [*map(words, m.compressions)], [f"every {interval} rounds" for interval in m.intervals]
     for name, columns, what in (("compression_bias", small, "relative bias [1] of compression"),
                                 ("compression_noise", small, "noise of compression, mean of beta Omega"),
-                                ("drift", seldom, "relative bias [1] of averaging client sides seldom")):
+                                ("misalignment", seldom, "misalignment [1] of averaging client sides seldom")):
         lines += _variants(m.cuts, columns, np.array(getattr(m, name)), np.array(far[name]), what)
     lines += ["", f"sampling noise {number(m.sampling_noise, far['sampling_noise'])}, dissimilarity "
                   f"{number(m.dissimilarity, far['dissimilarity'])}, smoothness {m.smoothness:.3g}"]

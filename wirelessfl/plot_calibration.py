@@ -46,8 +46,9 @@ def draw(measured: Calibration) -> Figure:
         _variants(measured, grid[1, 1], "compression_noise", "mean of βΩ", "Compression: noise (marks as above)")
         grid[1, 1].tick_params(labelleft=False)
     if seldom:
-        _drift(measured, grid[-1, 0])
-        grid[-1, 1].axis("off")
+        _drift(measured, grid[-1, 0], "misalignment", "misalignment [1]", "Client sides apart: against the gradient")
+        _drift(measured, grid[-1, 1], "drift", "relative bias [1]", "Client sides apart: squared (marks as left)")
+        grid[-1, 0].legend(title="split [blocks]", ncols=-(-len(measured.cuts) // 5), loc="upper left")
     figure.suptitle(f"Along a pilot of {measured.rounds} rounds: biases relative to the squared gradient, and 95 % intervals",
                     fontsize=9)
     return figure
@@ -112,14 +113,14 @@ def _variants(measured: Calibration, axes: Any, name: str, label: str, title: st
     axes.tick_params(axis="y", labelsize=7)
 
 
-def _drift(measured: Calibration, axes: Any) -> None:
+def _drift(measured: Calibration, axes: Any, name: str, label: str, title: str) -> None:
+    """Over the interval, a line a cut."""
     for number, cut in enumerate(measured.cuts):
-        _bars(axes, measured.intervals, measured.drift[number], measured.errors["drift"][number], number, label=f"{cut}",
+        _bars(axes, measured.intervals, getattr(measured, name)[number], measured.errors[name][number], number, label=f"{cut}",
               linewidth=1, linestyle=DASHES[number % len(DASHES)])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="rounds from one averaging to the next", ylabel="relative bias [1]", title="Drift of client sides")
+    axes.set(xlabel="rounds from one averaging to the next", ylabel=label, title=title)
     axes.set_ylim(bottom=0)
-    axes.legend(title="split [blocks]", ncols=-(-len(measured.cuts) // 5), loc="upper left")
 
 
 def words(compression: dict[str, Any]) -> str:

@@ -27,7 +27,7 @@ def test_a_line_for_each_split_and_each_variant_that_does_something():
     assert [[cell.strip() for cell in row if cell] for row in cells] == [
         ["1", "0.01 ± 0.01", "0.2 ± 0.01", "0.6 ± 0.01", "0.7 rho^2 up to 0.90"]]
     assert "  drop 0.5: split 1 2 ± 0.01, split 3 4 ± 0.01" in lines
-    assert "  every 4 rounds: split 1 0.1 ± 0.01, split 3 0.2 ± 0.01" in lines
+    assert "  every 4 rounds: split 1 0.3 ± 0.01, split 3 0.4 ± 0.01" in lines
     assert not any(line.startswith(("  none", "  every 1 ")) for line in lines)
 
 

@@ -17,7 +17,8 @@ def calibration(variants=VARIANTS, intervals=(1, 4), far=0.01):
     cuts, ratios, blocks = (1, 3), (0.1, 0.5, 0.9), 4
     noise = np.outer((1.0, 2.0), np.arange(len(variants)))
     values = {"bias": [[0.01, 0.2, 0.6], [0.1, 0.5, 1.0]], "compression_bias": 0.01 * noise, "compression_noise": noise,
-              "drift": np.outer((0.1, 0.2), np.arange(len(intervals))), "energy": np.outer((1, 1, 0, 1), (0.01, 0.2, 0.6))}
+              "drift": np.outer((0.1, 0.2), np.arange(len(intervals))), "energy": np.outer((1, 1, 0, 1), (0.01, 0.2, 0.6)),
+              "misalignment": np.outer((0.3, 0.4), np.arange(len(intervals)))}
     plain = {name: tuple(map(tuple, np.array(v, float).tolist())) for name, v in values.items()}
     errors = {name: tuple(tuple(far for _ in row) for row in v) for name, v in plain.items()}
     errors |= {"sampling_noise": far, "square": far, "dissimilarity": far}
@@ -33,10 +34,16 @@ def titles(found):
 
 
 def test_there_are_panels_for_what_was_measured_and_no_others():
-    assert len(titles(calibration())) == 5
+    assert len(titles(calibration())) == 6
     assert len(titles(calibration(intervals=(1,)))) == 4
-    assert len(titles(calibration(variants=VARIANTS[:1]))) == 3
+    assert len(titles(calibration(variants=VARIANTS[:1]))) == 4
     assert len(titles(calibration(variants=VARIANTS[:1], intervals=(1,)))) == 2
+
+
+def test_what_goes_against_the_gradient_is_drawn_beside_its_square():
+    against, squared = draw(calibration()).axes[-2:]
+    for axes, slopes in ((against, (0.3, 0.4)), (squared, (0.1, 0.2))):
+        assert [float(line[0].get_ydata()[-1]) for line in axes.containers] == list(slopes)
 
 
 def test_curves_end_where_the_fit_does():
