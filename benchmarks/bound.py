@@ -1,10 +1,10 @@
 """Predicted against measured rounds: ``python -m benchmarks.bound [study ...] [--minutes M] [--seeds N]``.
 
-Lightweight FedSL with one lever pulled (pruning at each cut, bits, dropout, interval, absent devices), all devices that are there
-alike, SGD at the default learning rate, against what both forms of the bound say of it. A cell (lever and what it is pulled to,
-seed) that is in docs/bound/STUDY.csv is not run again. Then each seed is calibrated, if it is not
-(docs/bound/STUDY-calibration-SEED.json: of pruning, and of the other levers, which are not pulled at all cuts). Nothing is begun
-after ``--minutes``. Predictions, tables and pictures are then made anew (``benchmarks.bound_report``).
+Lightweight FedSL with one lever pulled (pruning at each cut, bits, dropout, interval, absent devices), or several, all devices
+that are there alike or half of them pruned, SGD at the default learning rate, against what both forms of the bound say of it. A
+cell (lever and what it is pulled to, seed) that is in docs/bound/STUDY.csv is not run again. Then each seed is calibrated, if it
+is not (docs/bound/STUDY-calibration-SEED.json: of pruning, and of the other levers, which are not pulled at all cuts). Nothing is
+begun after ``--minutes``. Predictions, tables and pictures are then made anew (``benchmarks.bound_report``).
 
 Data sets other than digits are looked for in the folder that WIRELESSFL_DATA names.
 """
@@ -14,7 +14,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import islice, product
 from pathlib import Path
 
@@ -75,20 +75,32 @@ def pulls(cuts: Sequence[int], ratios: Sequence[float], some: Sequence[int], upd
             *(Pull("the same absent", c, absent=a, same=True) for c, a in product(some[:1], absents)))
 
 
+def together(cuts: Sequence[int], ratios: Sequence[float], smashed: Sequence[int], dropouts: Sequence[float],
+             intervals: Sequence[int]) -> tuple[Pull, ...]:
+    """Two levers or more at once; the first of each sequence is not to pull that one."""
+    every = product(cuts, ratios, smashed, dropouts, intervals)
+    return tuple(Pull("together", c, r, smashed_bits=b, dropout=d, interval=i) for c, r, b, d, i in every
+                 if (r != ratios[0]) + (b != smashed[0]) + (d != dropouts[0]) + (i != intervals[0]) > 1)
+
+
 SELDOM = pulls((), (), (2, 4), (), (), (), (2, 4, 8, 16, 32), ())
+HALF = tuple(Pull("half pruned", c, ratio=r, half=True) for c, r in product((2, 4), (0.3, 0.5, 0.7, 0.9)))
+
+GOALS = ((0.85, 0.9, 0.93), (0.5, 0.35, 0.25))                   # on the digits
 
 STUDIES = {
     "digits": Study(("data.dataset=digits",), (0, 1, 2, 3, 4),
                     pulls((1, 2, 3, 4), (0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (2, 4), (1, 2, 3, 4, 6, 8), (1, 2, 3, 4, 8),
-                          (0.25, 0.5, 0.75, 0.9), (2, 4, 8, 16, 32), (0.2, 0.4, 0.5, 0.6, 0.7, 0.8)),
-                    280, 2, (0.85, 0.9, 0.93), (0.5, 0.35, 0.25)),
+                          (0.25, 0.5, 0.75, 0.9), (2, 4, 8, 16, 32), (0.2, 0.4, 0.5, 0.6, 0.7, 0.8)), 280, 2, *GOALS),
     "fashion-mnist": Study(("data.dataset=fashion-mnist", "data.train=4000", "data.test=1000"), (0,),
                            pulls((2, 4), (0.25, 0.5, 0.7, 0.9), (2,), (2, 3, 4), (1, 2, 4), (0.5, 0.9), (4, 16), (0.3, 0.6)),
                            240, 2, (0.65, 0.7, 0.75), (1.0, 0.8, 0.7)),
-    "digits-unlike": Study(("data.dataset=digits", "data.concentration=0.1"), tuple(range(10)), SELDOM,
-                           400, 2, (0.85, 0.9, 0.93), (0.5, 0.35, 0.25)),
+    "digits-unlike": Study(("data.dataset=digits", "data.concentration=0.1"), tuple(range(10)),
+                           (*SELDOM, *(replace(pull, lever="pruning", half=False) for pull in HALF), *HALF), 400, 2, *GOALS),
     "fashion-mnist-unlike": Study(("data.dataset=fashion-mnist", "data.train=4000", "data.test=1000", "data.concentration=0.1"),
                                   (0, 1, 2), SELDOM, 400, 2, (0.65, 0.7, 0.75), (1.0, 0.8, 0.7)),
+    "digits-together": Study(("data.dataset=digits",), (0, 1, 2),
+                             (Pull(), *HALF, *together((2, 4), (0.0, 0.2, 0.4), (32, 4), (0.0, 0.25), (1, 4))), 280, 2, *GOALS),
 }
 
 
@@ -133,8 +145,9 @@ def calibrate(name: str, seed: int) -> None:
 
 
 def parted(pulls: Sequence[Pull]) -> tuple[list[Pull], list[Pull]]:
-    """Those with no lever or pruning, and all others."""
-    return [p for p in pulls if p.lever in ("none", "pruning")], [p for p in pulls if p.lever not in ("none", "pruning")]
+    """Those with no lever or pruning alone, and all others."""
+    alone = ("none", "pruning", "half pruned")
+    return [p for p in pulls if p.lever in alone], [p for p in pulls if p.lever not in alone]
 
 
 def cells(study: Study, seed: int, path: Path) -> Iterator[Pull]:

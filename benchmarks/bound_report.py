@@ -23,10 +23,11 @@ FORMS = {"relative": "relative (3)", "constants": "constants (2)"}
 ALSO = {"interval": {"squared": "(3), drift squared"}}          # what is another form for one lever only
 PHI = (*FORMS, "squared")
 LEVERS = {"pruning": "ratio", "update bits": "update_bits", "smashed bits": "smashed_bits", "dropout": "dropout",
-          "interval": "interval", "absence": "absent", "the same absent": "absent"}
+          "interval": "interval", "absence": "absent", "the same absent": "absent", "half pruned": "ratio", "together": "ratio"}
 UNITS = {"pruning": "ratio [1]", "update bits": "update [bit]", "smashed bits": "smashed data [bit]", "dropout": "dropout [1]",
-         "interval": "interval [rounds]", "absence": "absent [1]", "the same absent": "absent [1]"}
-CELL = ["lever", "cut", *dict.fromkeys(LEVERS.values()), "same", "seed"]
+         "interval": "interval [rounds]", "absence": "absent [1]", "the same absent": "absent [1]",
+         "half pruned": "ratio of half of the devices [1]", "together": "ratio [1]"}
+CELL = ["lever", "cut", *dict.fromkeys(LEVERS.values()), "same", "half", "seed"]
 MARKERS = dict(zip(range(1, 7), "os^Dv*", strict=True))
 HEADER = ("lever", "form", "runs", "never", "Spearman, settings", "Spearman, runs", "both finite", "measured / predicted, γ = 1",
           "error factor, γ = 1", "error factor, γ fitted", "predicted never, arrived", "predicted in time, never arrived")

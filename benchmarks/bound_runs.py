@@ -1,4 +1,4 @@
-"""Runs that are set beside the bound: lightweight FedSL with one lever pulled, all devices alike."""
+"""Runs that are set beside the bound: lightweight FedSL with levers pulled, all devices alike or half of them."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ from wirelessfl.world import World
 
 @dataclass(frozen=True)
 class Pull:
-    """What all devices do in all rounds of a run; by default nothing to the gradient.
+    """What devices do in all rounds of a run; by default nothing to the gradient.
 
     Attributes
     ----------
@@ -47,6 +47,8 @@ class Pull:
         Share of the devices that are not in a round [1].
     same : bool
         Whether these are the same in all rounds, or drawn anew in each.
+    half : bool
+        Whether only half of the devices prune, the same in all rounds.
     """
 
     lever: str = "none"
@@ -58,6 +60,7 @@ class Pull:
     interval: int = 1
     absent: float = 0.0
     same: bool = False
+    half: bool = False
 
     @property
     def compression(self) -> Compression:
@@ -84,16 +87,24 @@ def present(w: World, pull: Pull, number: int) -> NDArray:
     return who
 
 
+def ratios(w: World, pull: Pull) -> NDArray:
+    """The pruning ratio of each device (K,) [1]."""
+    order = w.rng("forecast", 0).permutation(len(w.shards))
+    spared = pull.half & (order < len(w.shards) // 2)
+    return np.where(spared, 0.0, pull.ratio)
+
+
 def models(w: World, pull: Pull) -> Iterator[tuple[Params, float]]:
     """The averaged model before the first round and after each, and the mean loss of the round's mini-batches [nat]."""
     algorithm: Any = replace(w.algorithm, interval=pull.interval)                          # type: ignore[type-var]
     state, streams, shares = algorithm.init(len(w.shards)), w.streams(), w.weights.tolist()
-    plan, loss = Plan(pull.cut, pull.ratio, pull.compression), float("nan")
+    plans, loss = [Plan(pull.cut, float(ratio), pull.compression) for ratio in ratios(w, pull)], float("nan")
     for number in itertools.count():
         yield averaged(state, shares), loss
         who = present(w, pull, number)
         with one_thread():
-            state, report = algorithm.step(state, w.shards, [plan if there else None for there in who], streams)
+            there = [plan if here else None for plan, here in zip(plans, who, strict=True)]
+            state, report = algorithm.step(state, w.shards, there, streams)
         loss = float(np.average(np.array(report.loss)[who], weights=w.weights[who]))
 
 
@@ -124,5 +135,5 @@ def missing(w: World, here: Constants, pull: Pull, rounds: int = 100) -> float:
 def losses(w: World, here: Constants, pull: Pull) -> dict[str, tuple[Form, Loss]]:
     """Both forms of the bound by name, and what a round with a pull loses by each."""
     forms = {"relative": relative_form(here, w.weights), "constants": constants_form(here, w.weights, pull.interval)}
-    zero, ratio = np.zeros(len(w.shards), int), np.full(len(w.shards), pull.ratio)
-    return {name: (form, form.loss(zero, ratio)) for name, form in forms.items()}
+    zero = np.zeros(len(w.shards), int)
+    return {name: (form, form.loss(zero, ratios(w, pull))) for name, form in forms.items()}

@@ -11,8 +11,8 @@ import torch
 from numpy.testing import assert_allclose
 
 from benchmarks import bound_report
-from benchmarks.bound import CELL, Study, cells, goals, lost, pulls, run
-from benchmarks.bound_runs import Pull, averaged, measured, models, present
+from benchmarks.bound import CELL, Study, cells, goals, lost, parted, pulls, run, together
+from benchmarks.bound_runs import Pull, averaged, measured, models, present, ratios
 from benchmarks.bound_truth import Case, compared, square
 from learning.algorithm import Plan
 from wirelessfl.config import load
@@ -87,6 +87,28 @@ def test_pulls_are_counted_by_hand():
     assert some[0] == Pull()
 
 
+def test_levers_that_are_pulled_together_are_two_or_more():
+    some = together((2, 4), (0.0, 0.2), (32, 4), (0.0, 0.25), (1, 4))
+    assert len(some) == len(set(some)) == 2 * (2**4 - 1 - 4)
+    assert {(p.lever, p.half) for p in some} == {("together", False)}
+
+
+def test_half_of_the_devices_prune_and_the_loss_is_the_sum_of_theirs(task):
+    """Of three devices two, the same in all rounds and for all ratios."""
+    half, whole = Pull("half pruned", ratio=0.5, half=True), Pull("pruning", ratio=0.5)
+    found = measured(task, [half], 6)
+    pruned = ratios(task, half)
+    assert sorted(pruned) == [0.0, 0.5, 0.5]
+    assert_allclose(ratios(task, replace(half, ratio=0.3)), 0.6 * pruned)
+    share = task.weights[pruned > 0].sum()
+    assert_allclose(lost(task, found, half)["relative"], share * lost(task, found, whole)["relative"])
+    algorithm, state = task.algorithm, task.algorithm.init(3)
+    state, _ = algorithm.step(state, task.shards, [Plan(2, float(ratio)) for ratio in pruned], task.streams())
+    after = next(islice(models(task, half), 1, 2))[0]
+    assert all(torch.equal(value, algorithm.models(state)[0][name]) for name, value in after.items())
+    assert half in parted([half])[0]
+
+
 def test_what_no_lever_loses_is_nothing_and_each_lever_is_a_cause_of_its_own(task):
     each = {"noise": Pull("update bits", update_bits=3), "pruning": Pull("pruning", ratio=0.5),
             "drift": Pull("interval", interval=4)}
@@ -137,8 +159,8 @@ def table(slower, phi):
     rows += [{"lever": "pruning", "slower": s, "relative": p} for s, p in zip(slower, phi, strict=True)]
     made = pd.DataFrame(rows)
     return made.assign(cut=1, ratio=np.arange(len(made)) / 10, update_bits=32, smashed_bits=32, dropout=0.0, interval=1,
-                       absent=0.0, same=False, seed=0, constants=made["relative"], squared=made["relative"], rounds=50,
-                       **{"accuracy 0.9": 10 * made["slower"]})
+                       absent=0.0, same=False, half=False, seed=0, rounds=50,
+                       constants=made["relative"], squared=made["relative"], **{"accuracy 0.9": 10 * made["slower"]})
 
 
 def test_a_forecast_that_is_right_has_rank_one_and_no_error_and_its_exponent_is_found():
