@@ -2,8 +2,8 @@ r"""Against the gradient or across it: ``python -m benchmarks.bound_across [--se
 
 By docs/theory.md, 1.5, a bias b of the gradient g costs (1 - q) m + q kappa, m = <g, b> / |g|^2 and kappa = |b|^2 / |g|^2, with
 a q that no derivation gives. Along unlevered runs on the digits, m and kappa of pruning, dropout and bits of the smashed data, on
-all samples, go into docs/bound/across.csv; how well each q ranks the runs of ``benchmarks.bound``, and of the drift by what was
-calibrated there, into docs/bound/across.md.
+all samples, and of pruning by just the devices that prune in runs of ``benchmarks.bound`` where half of them do, go into
+docs/bound/across.csv; how well each q ranks such runs, and of the drift by what was calibrated there, into docs/bound/across.md.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.bound import STUDIES
 from benchmarks.bound_report import CELL, compared, joined, slowed
-from benchmarks.bound_runs import Pull, models
+from benchmarks.bound_runs import Pull, models, ratios
 from learning import masking, params
 from learning.algorithm import Shard
 from learning.masking import BY_MAGNITUDE
@@ -32,8 +32,9 @@ FOLDER = Path(__file__).parents[1] / "docs" / "bound"
 WHEN, DRAWS = (0, 15, 30, 45, 59), 4
 SHARES = (0.0, 0.25, 0.5, 1.0)                                       # q
 STATIC, GOAL = ("pruning", "smashed bits", "dropout"), "accuracy 0.93"
+UNLIKE = ("half pruned",)
 HEADER = ("lever", "q", "runs", "Spearman, settings", "Spearman, runs", "measured / predicted", "error factor",
-          "predicted never, arrived")
+          "predicted never, arrived", "predicted in time, never arrived")
 
 
 def main() -> None:
@@ -41,7 +42,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
     with one_thread():
-        rows = [row for seed in range(parser.parse_args().seeds) for row in of_seed(seed)]
+        rows = [row for seed in range(parser.parse_args().seeds) for row in of_seed("digits", seed, STATIC)]
+        rows += [row for seed in STUDIES["digits-unlike"].seeds for row in of_seed("digits-unlike", seed, UNLIKE)]
     measured = pd.DataFrame(rows)
     measured.to_csv(FOLDER / "across.csv", index=False, float_format="%.5g")
     lines = "\n".join(table(measured)) + "\n"
@@ -49,10 +51,10 @@ def main() -> None:
     print(lines)
 
 
-def of_seed(seed: int) -> list[dict]:
+def of_seed(study: str, seed: int, levers: Sequence[str]) -> list[dict]:
     """m and kappa of each pull, ratios of sums over the checkpoints."""
-    w = world(load(None, list(STUDIES["digits"].settings)), seed)
-    pulls = [pull for pull in STUDIES["digits"].pulls if pull.lever in STATIC]
+    w = world(load(None, list(STUDIES[study].settings)), seed)
+    pulls = [pull for pull in STUDIES[study].pulls if pull.lever in levers]
     sums, whole = np.zeros((len(pulls), 2)), 0.0
     for number, (model, _) in enumerate(islice(models(w, Pull()), WHEN[-1] + 1)):
         if number in WHEN:
@@ -60,51 +62,60 @@ def of_seed(seed: int) -> list[dict]:
             slope = probe.mean(model)
             sums += [parts(w, probe, slope, pull, seed) for pull in pulls]
             whole += params.squared_norm(slope)
-    return [{**vars(pull), "seed": seed, "against": against / whole, "squared": squared / whole}
+    return [{"study": study, **vars(pull), "seed": seed, "against": against / whole, "squared": squared / whole}
             for pull, (against, squared) in zip(pulls, sums, strict=True)]
 
 
 def parts(w: World, probe: Probe, slope: Params, pull: Pull, seed: int) -> tuple[float, float]:
     """<g, b> and |b|^2 of a pull at one model."""
-    if pull.lever == "pruning":
+    if pull.ratio:
         mask = BY_MAGNITUDE.mask_by(params.front(probe.weights, pull.cut), pull.ratio, {}, torch.Generator())
-        drawn = [masking.prune(probe.mean(masking.prune(probe.weights, mask)), mask)]
+        small, does = masking.prune(probe.weights, mask), ratios(w, pull) > 0
+        drawn = [averaged(probe, lambda k, s: masking.prune(probe.gradient(small, s)[1], mask) if does[k]
+                          else probe.gradient(probe.weights, s)[1])]
     else:
         rng = torch.Generator().manual_seed(seed)
-        drawn = [averaged(probe, lambda s: split_gradient(w.net, probe.weights, pull.cut, s.x, s.y, pull.compression, rng).grads)
-                 for _ in range(DRAWS)]
+        at = (w.net, probe.weights, pull.cut)
+        drawn = [averaged(probe, lambda _, s: split_gradient(*at, s.x, s.y, pull.compression, rng).grads) for _ in range(DRAWS)]
     missing = [params.combine(torch.sub, slope, sent) for sent in drawn]
     return float(np.mean([inner([slope], [b]) for b in missing])), product(missing)
 
 
-def averaged(probe: Probe, gradient: Callable[[Shard], Params]) -> Params:
-    """Over the devices."""
+def averaged(probe: Probe, gradient: Callable[[int, Shard], Params]) -> Params:
+    """Over the devices, of what their number and their samples make."""
     mean: Params = {}
-    for shard, share in zip(probe.shards, probe.share, strict=True):
-        add(mean, gradient(shard), share)
+    for k, share in enumerate(probe.share):
+        add(mean, gradient(k, probe.shards[k]), share)
     return mean
 
 
 def table(measured: pd.DataFrame) -> list[str]:
-    """Lines: a row a lever and q, that of the drift from what calibrations say."""
+    """Lines: a row a lever and q, and one for what decisions go by; the drift from what calibrations say."""
     lines = [f"| {' | '.join(HEADER)} |", "|" + "---|" * len(HEADER)]
-    runs = slowed(joined(FOLDER, "digits"), GOAL).merge(measured, on=CELL, suffixes=("_phi", ""))
-    kinds = {lever: runs[runs["lever"] == lever] for lever in STATIC}
-    apart = slowed(joined(FOLDER, "digits-unlike"), GOAL)
+    runs = {study: slowed(joined(FOLDER, study), GOAL) for study in ("digits", "digits-unlike")}
+    for study, lever in [("digits", lever) for lever in STATIC] + [("digits-unlike", lever) for lever in UNLIKE]:
+        mine = measured[(measured["study"] == study) & (measured["lever"] == lever)]
+        lines += of_lever(f"{lever}, {study}", runs[study].merge(mine, on=CELL, suffixes=("_phi", "")))
+    apart = runs["digits-unlike"].query("lever == 'interval'")
     share = 1 + apart["sampling"]
-    kinds["interval, unlike data"] = apart.assign(against=apart["relative_drift"] / share, squared=apart["squared_drift"] / share)
-    return lines + [line for name, some in kinds.items() for line in of_lever(name, some)]
+    drift = apart.assign(against=apart["relative_drift"] / share, squared=apart["squared_drift"] / share)
+    return lines + of_lever("interval, digits-unlike", drift)
 
 
-def of_lever(name: str, some: pd.DataFrame) -> Sequence[str]:
+def of_lever(name: str, some: pd.DataFrame) -> list[str]:
     """Rows of one lever."""
-    rows = []
+    rows = [of_form(name, "as decided", some)]
     for q in SHARES:
         cost = (1 - q) * some["against"] + q * some["squared"].clip(lower=0)
-        c = compared(some.assign(relative=(1 + some["sampling"]) * cost + some["relative_noise"]), "relative", 1.0)
-        values = (f"{c[key]:.2f}" for key in ("by_setting", "by_run", "over", "factor"))
-        rows.append(f"| {name} | {q:g} | {c['runs']} | {' | '.join(values)} | {c['too_cautious']} |")
+        rows.append(of_form(name, f"{q:g}", some.assign(relative=(1 + some["sampling"]) * cost + some["relative_noise"])))
     return rows
+
+
+def of_form(name: str, form: str, some: pd.DataFrame) -> str:
+    """How well Phi, ``relative``, ranks some runs."""
+    c = compared(some, "relative", 1.0)
+    values = (f"{c[key]:.2f}" for key in ("by_setting", "by_run", "over", "factor"))
+    return f"| {name} | {form} | {c['runs']} | {' | '.join(values)} | {c['too_cautious']} | {c['too_bold']} |"
 
 
 if __name__ == "__main__":
