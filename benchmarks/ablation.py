@@ -76,8 +76,10 @@ class Arm:
     personal: bool = False
 
 
+DIGITS = ("training.lr=0.05", "training.rounds=400", "training.target_accuracy=0.9")
 STUDIES = {
-    "digits": Study(("training.lr=0.05", "training.rounds=400", "training.target_accuracy=0.9"), 15),
+    "digits": Study(DIGITS, 15),
+    "digits-unlike": Study((*DIGITS, "data.concentration=0.1"), 5),
     "fashion-mnist": Study((
         "data.dataset=fashion-mnist", "data.train=4000", "data.test=1000", "training.lr=0.05", "training.rounds=400",
         "training.target_accuracy=0.7"), 5),
