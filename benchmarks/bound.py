@@ -108,7 +108,7 @@ def main() -> None:
     """Run what is missing for as long as there is time, and make tables and pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0, help="no cell is begun after so long")
-    parser.add_argument("--seeds", type=int, default=5, help="at most so many seeds")
+    parser.add_argument("--seeds", type=int, default=10, help="at most so many seeds")
     options = chosen(parser, STUDIES, "study")
     FOLDER.mkdir(parents=True, exist_ok=True)
     until = time.time() + 60 * options.minutes

@@ -1,9 +1,9 @@
 r"""Against the gradient or across it: ``python -m benchmarks.bound_across [--seeds N]``.
 
-By docs/theory.md, 1.5, a bias b of the gradient g costs (1 - q) m + q kappa, m = <g, b> / |g|^2 and kappa = |b|^2 / |g|^2, with
-a q that no derivation gives. Along unlevered runs on the digits, m and kappa of pruning, dropout and bits of the smashed data, on
-all samples, and of pruning by just the devices that prune in runs of ``benchmarks.bound`` where half of them do, go into
-docs/bound/across.csv; how well each q ranks such runs, and of the drift by what was calibrated there, into docs/bound/across.md.
+By docs/theory.md, 1.5, a bias b of the gradient g costs (1 - q) m + q kappa, m = <g, b> / |g|^2 and kappa = |b|^2 / |g|^2. Along
+unlevered runs on the digits, m and kappa of pruning, dropout and bits of the smashed data, on all samples; where data are unlike
+and half of the devices prune, of just their pruning, along the unlevered path and along their own. Into docs/bound/across.csv;
+how well each q ranks runs of ``benchmarks.bound``, and of the drift by what was calibrated there, into docs/bound/across.md.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from benchmarks.bound import STUDIES
 from benchmarks.bound_report import CELL, compared, joined, slowed
@@ -32,7 +33,7 @@ FOLDER = Path(__file__).parents[1] / "docs" / "bound"
 WHEN, DRAWS = (0, 15, 30, 45, 59), 4
 SHARES = (0.0, 0.25, 0.5, 1.0)                                       # q
 STATIC, GOAL = ("pruning", "smashed bits", "dropout"), "accuracy 0.93"
-UNLIKE = ("half pruned",)
+UNLIKE = "digits-unlike"
 HEADER = ("lever", "q", "runs", "Spearman, settings", "Spearman, runs", "measured / predicted", "error factor",
           "predicted never, arrived", "predicted in time, never arrived")
 
@@ -40,10 +41,11 @@ HEADER = ("lever", "q", "runs", "Spearman, settings", "Spearman, runs", "measure
 def main() -> None:
     """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
+    parser.add_argument("--seeds", type=int, default=10, help="at most so many seeds")
+    most = parser.parse_args().seeds
     with one_thread():
-        rows = [row for seed in range(parser.parse_args().seeds) for row in of_seed("digits", seed, STATIC)]
-        rows += [row for seed in STUDIES["digits-unlike"].seeds for row in of_seed("digits-unlike", seed, UNLIKE)]
+        rows = [row for seed in range(min(most, 3)) for row in of_seed("digits", seed, STATIC)]             # as many as have runs
+        rows += [row for own in (False, True) for seed in range(most) for row in of_seed(UNLIKE, seed, ("half pruned",), own)]
     measured = pd.DataFrame(rows)
     measured.to_csv(FOLDER / "across.csv", index=False, float_format="%.5g")
     lines = "\n".join(table(measured)) + "\n"
@@ -51,19 +53,25 @@ def main() -> None:
     print(lines)
 
 
-def of_seed(study: str, seed: int, levers: Sequence[str]) -> list[dict]:
-    """m and kappa of each pull, ratios of sums over the checkpoints."""
+def of_seed(study: str, seed: int, levers: Sequence[str], own: bool = False) -> list[dict]:
+    """m and kappa of each pull of a study, along the unlevered run or along its ``own``."""
     w = world(load(None, list(STUDIES[study].settings)), seed)
     pulls = [pull for pull in STUDIES[study].pulls if pull.lever in levers]
+    found = [each for pull in pulls for each in along(w, pull, [pull], seed)] if own else along(w, Pull(), pulls, seed)
+    return [{"study": study, "own": own, **vars(pull), "seed": seed, "against": against, "squared": squared}
+            for pull, (against, squared) in zip(pulls, found, strict=True)]
+
+
+def along(w: World, path: Pull, pulls: Sequence[Pull], seed: int) -> NDArray:
+    """m and kappa of each pull (N, 2) [1], ratios of sums over checkpoints of a run."""
     sums, whole = np.zeros((len(pulls), 2)), 0.0
-    for number, (model, _) in enumerate(islice(models(w, Pull()), WHEN[-1] + 1)):
+    for number, (model, _) in enumerate(islice(models(w, path), WHEN[-1] + 1)):
         if number in WHEN:
             probe = Probe(w.net, model, w.shards, [len(s) for s in w.shards])
             slope = probe.mean(model)
             sums += [parts(w, probe, slope, pull, seed) for pull in pulls]
             whole += params.squared_norm(slope)
-    return [{"study": study, **vars(pull), "seed": seed, "against": against / whole, "squared": squared / whole}
-            for pull, (against, squared) in zip(pulls, sums, strict=True)]
+    return sums / whole
 
 
 def parts(w: World, probe: Probe, slope: Params, pull: Pull, seed: int) -> tuple[float, float]:
@@ -92,14 +100,14 @@ def averaged(probe: Probe, gradient: Callable[[int, Shard], Params]) -> Params:
 def table(measured: pd.DataFrame) -> list[str]:
     """Lines: a row a lever and q, and one for what decisions go by; the drift from what calibrations say."""
     lines = [f"| {' | '.join(HEADER)} |", "|" + "---|" * len(HEADER)]
-    runs = {study: slowed(joined(FOLDER, study), GOAL) for study in ("digits", "digits-unlike")}
-    for study, lever in [("digits", lever) for lever in STATIC] + [("digits-unlike", lever) for lever in UNLIKE]:
-        mine = measured[(measured["study"] == study) & (measured["lever"] == lever)]
-        lines += of_lever(f"{lever}, {study}", runs[study].merge(mine, on=CELL, suffixes=("_phi", "")))
-    apart = runs["digits-unlike"].query("lever == 'interval'")
+    runs = {study: slowed(joined(FOLDER, study), GOAL) for study in ("digits", UNLIKE)}
+    for (study, lever, own), mine in measured.groupby(["study", "lever", "own"], sort=False):
+        path = ", their own path" if own else ""
+        lines += of_lever(f"{lever}, {study}{path}", runs[study].merge(mine, on=CELL, suffixes=("_phi", "")))
+    apart = runs[UNLIKE].query("lever == 'interval'")
     share = 1 + apart["sampling"]
     drift = apart.assign(against=apart["relative_drift"] / share, squared=apart["squared_drift"] / share)
-    return lines + of_lever("interval, digits-unlike", drift)
+    return lines + of_lever(f"interval, {UNLIKE}", drift)
 
 
 def of_lever(name: str, some: pd.DataFrame) -> list[str]:

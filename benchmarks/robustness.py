@@ -34,6 +34,7 @@ from benchmarks.study import append, done, revision
 from learning.calibration import Calibration
 from optim.allocation import Allocation
 from optim.problem import Deadline
+from wirelessfl.calibration_file import FORMAT
 from wirelessfl.folder import write_json
 from wirelessfl.policy import POLICIES
 from wirelessfl.prepare import FORECASTS, RUNS, prepare
@@ -89,7 +90,7 @@ def keep(path: Path, key: dict, make: Callable[[], dict]) -> None:
 def calibration(*overrides: str) -> Calibration:
     """The constants of a scenario, measured in the world of its first seed; kept between two calls."""
     s = wfl.load_scenario(overrides=overrides)
-    path = CACHE / f"{s.data.dataset}.json"
+    path = CACHE / f"{s.data.dataset}-{FORMAT}.json"
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         write_json(path, asdict(wfl.measure(wfl.world(s, s.seed))))

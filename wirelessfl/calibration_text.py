@@ -70,7 +70,7 @@ def _memory(made: Made) -> list[str]:
     if found is None:
         return []
     columns = zip(*(found[name] for name in ("number", "rounds", "derived", "expected")), strict=True)
-    runs = [f"  {devices:g} devices: " + ("not reached" if took is None else f"{took:.2f} times the rounds")
+    runs = [f"  {devices:g} device{'s' * (devices != 1)}: " + ("not reached" if took is None else f"{took:.2f} times the rounds")
             + f" (by the bound as derived {_times(derived)}, with the memory {_times(expected)})"
             for devices, took, derived, expected in columns]
     limit = {1.0: " (the least: the bound as derived asks for no more than these took)",

@@ -21,7 +21,7 @@ SHORT = {"update_bits": "update {} bit", "smashed_bits": "smashed {} bit", "cut_
 
 
 def calibration_picture(measured: Calibration, path: Path) -> None:
-    """Draw kappa over the ratio with its fits, compression, drift over the interval, and pruning energy, with 95 % intervals.
+    """Draw kappa over the ratio with its fits, pruning energy, compression, and drift over the interval, with 95 % intervals.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def calibration_picture(measured: Calibration, path: Path) -> None:
 
 @matplotlib.rc_context(STYLE)
 def draw(measured: Calibration) -> Figure:
-    """The picture; panels for compression only where there is some, and one for drift likewise."""
+    """The picture; panels for compression only where there is some, and for client sides that go apart likewise."""
     small, seldom = len(shown(measured)) > 0, len(measured.intervals) > 1
     rows = 1 + small + seldom
     figure = Figure(figsize=(8.2, 3.4 * rows))
@@ -49,7 +49,7 @@ def draw(measured: Calibration) -> Figure:
         _drift(measured, grid[-1, 0], "misalignment", "misalignment [1]", "Client sides apart: against the gradient")
         _drift(measured, grid[-1, 1], "drift", "relative bias [1]", "Client sides apart: squared (marks as left)")
         grid[-1, 0].legend(title="split [blocks]", ncols=-(-len(measured.cuts) // 5), loc="upper left")
-    figure.suptitle(f"Along a pilot of {measured.rounds} rounds: biases relative to the squared gradient, and 95 % intervals",
+    figure.suptitle(f"Along a pilot of {measured.rounds} rounds: relative to the squared gradient, with 95 % intervals",
                     fontsize=9)
     return figure
 

@@ -92,7 +92,8 @@ def _bubbles(figure: Figure, table: Any, counts: NDArray) -> None:
     held, shown = np.nonzero(counts), key(int(counts.max()))
     look: Any = {"color": COLOURS[0], "linewidths": 0, "zorder": 3}
     handles = [table.scatter([], [], **look, label=f"{n:,}") for n in shown]
-    legend: Any = figure.legend(handles=handles, title="samples of a class on a device", loc="outside lower center", ncols=3)
+    said = table.scatter([], [], s=0, label="samples of a class on a device:")        # beside bubbles, not where they reach
+    legend: Any = figure.legend(handles=[said, *handles], loc="outside lower center", ncols=1 + len(shown), borderpad=1.2)
     figure.draw_without_rendering()
     box = table.get_window_extent()
     cell = 72 / figure.dpi * min(box.width / counts.shape[0], box.height / counts.shape[1])        # [point]
@@ -101,7 +102,7 @@ def _bubbles(figure: Figure, table: Any, counts: NDArray) -> None:
         return np.maximum((0.95 * cell) ** 2 * number / counts.max(), min(LEAST, cell) ** 2)       # [point^2]
 
     table.scatter(*held, s=area(counts[held]), **look)
-    for handle, number in zip(legend.legend_handles, shown, strict=True):
+    for handle, number in zip(legend.legend_handles[1:], shown, strict=True):
         handle.set_sizes([area(number)])
 
 

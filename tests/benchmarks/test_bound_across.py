@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from torch.nn.functional import cross_entropy
 
 from benchmarks.bound_across import of_lever, parts
-from benchmarks.bound_runs import Pull
+from benchmarks.bound_runs import Pull, ratios
 from learning import params
 from learning.probe import Probe
 from wirelessfl.config import load
@@ -22,19 +22,21 @@ def task():
     return w, probe, probe.mean(probe.weights)
 
 
-def test_what_pruning_misses_is_counted_as_by_hand(task):
-    """Half of the smallest weights of the first layer are zero, and get no gradient."""
+@pytest.mark.parametrize("half", [False, True])
+def test_what_pruning_misses_is_counted_as_by_hand(task, half):
+    """Half of the smallest weights of the first layer are zero, and get no gradient, on all devices or on some."""
     w, probe, slope = task
     name, weight = next((n, v) for n, v in probe.weights.items() if v.ndim == 2)
-    kept = (weight.abs() > weight.abs().flatten().kthvalue(weight.numel() // 2).values).float()
-    leaves = {n: (v * kept if n == name else v).clone().requires_grad_() for n, v in probe.weights.items()}
-    x, y = torch.cat([s.x for s in w.shards]), torch.cat([s.y for s in w.shards])
-    loss = cross_entropy(torch.func.functional_call(w.net, leaves, (x,)), y)
-    grads = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
-    grads[name] = grads[name] * kept
-    missing = {n: slope[n] - g for n, g in grads.items()}
-    cut = params.block_of(name) + 1
-    against, squared = parts(w, probe, slope, Pull("pruning", cut, ratio=0.5), 0)
+    pull, sent = Pull("", params.block_of(name) + 1, ratio=0.5, half=half), {}
+    smallest = (weight.abs() > weight.abs().flatten().kthvalue(weight.numel() // 2).values).float()
+    for shard, share, ratio in zip(w.shards, w.weights, ratios(w, pull), strict=True):
+        kept = smallest if ratio else torch.ones(())
+        leaves = {n: (v * kept if n == name else v).clone().requires_grad_() for n, v in probe.weights.items()}
+        loss = cross_entropy(torch.func.functional_call(w.net, leaves, (shard.x,)), shard.y)
+        for n, g in zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True):
+            sent[n] = sent.get(n, 0) + float(share) * (g * kept if n == name else g)
+    missing = {n: slope[n] - g for n, g in sent.items()}
+    against, squared = parts(w, probe, slope, pull, 0)
     assert_allclose([against, squared], [params.dot(slope, missing), params.squared_norm(missing)], rtol=1e-4)
     assert 0 < squared != against
 

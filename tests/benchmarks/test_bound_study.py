@@ -120,6 +120,17 @@ def test_what_no_lever_loses_is_nothing_and_each_lever_is_a_cause_of_its_own(tas
             assert row[form] == row[f"{form}_{cause}"] > 0
 
 
+def test_intervals_go_by_what_drift_takes_to_first_order_and_bounds_by_its_square(task):
+    pull = Pull("interval", interval=4)
+    found = measured(task, [pull], 6)
+    first, squared = (getattr(found, name)[0][found.interval_number(4)] for name in ("misalignment", "drift"))
+    row = lost(task, found, pull)
+    assert_allclose([row["relative_drift"], row["squared_drift"]], (1 + row["sampling"]) * np.array([first, squared]))
+    assert 0 < squared != first > 0
+    bound = compared(task, found, pull, Case(SMALL, 4, 3, (0,)))
+    assert_allclose(bound["relative_drift"] / bound["relative"], squared)
+
+
 def test_who_is_absent_is_drawn_anew_in_each_round_or_never_and_only_they_learn_nothing(task):
     """Of three devices one is away; what it costs is a cause of its own, and the loss is that of who is there."""
     one, same = Pull("absence", absent=0.34), Pull("the same absent", absent=0.34, same=True)

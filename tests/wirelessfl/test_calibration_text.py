@@ -46,7 +46,7 @@ def test_trainings_are_told_beside_what_the_bound_says_of_them():
 
 def test_trainings_with_few_devices_are_told_beside_what_the_bound_says_with_and_without_a_memory():
     lines = said(memory=MEMORY)
-    assert "  1 devices: 1.25 times the rounds (by the bound as derived never, with the memory 1.30)" in lines
+    assert "  1 device: 1.25 times the rounds (by the bound as derived never, with the memory 1.30)" in lines
     assert "  2 devices: not reached (by the bound as derived 1.50, with the memory 1.10)" in lines
     assert any(line.startswith("memory H: 4.57 rounds, 2.5 to 7.25 by single trainings") for line in lines)
 

@@ -140,8 +140,8 @@ def test_what_is_relative_to_the_gradient_is_measured_anew_on_time_and_only_that
     assert all(each == measured for each in found[:6])                   # rounds 0 to 5: the next multiple of 2 and 3 is 6
     assert found[6] == found[7]
     changed = {f.name for f in fields(measured) if getattr(found[6], f.name) != getattr(measured, f.name)}
-    assert {"bias", "compression_bias", "scale", "ratio_max"} <= changed
-    assert changed <= {"bias", "scale", "exponent", "ratio_max", "compression_bias", "drift", "dissimilarity"}
+    assert {"bias", "compression_bias", "scale", "ratio_max", "misalignment"} <= changed
+    assert changed <= {"bias", "scale", "exponent", "ratio_max", "compression_bias", "drift", "misalignment", "dissimilarity"}
 
 
 def test_a_new_measurement_is_of_the_model_that_serves(measured):

@@ -26,8 +26,9 @@ def test_there_is_a_bubble_where_a_device_holds_a_class_with_an_area_in_proporti
 def test_the_key_has_the_scale_of_the_bubbles():
     figure = draw(COUNTS)
     legend = figure.legends[0]
+    assert legend.get_texts()[0].get_text() == "samples of a class on a device:"
     sizes = {int(text.get_text().replace(",", "")): handle.get_sizes()[0]
-             for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)}
+             for text, handle in zip(legend.get_texts()[1:], legend.legend_handles[1:], strict=True)}
     assert list(sizes) == [3, 15, 60]
     assert sizes[60] == pytest.approx(bubbles(figure)[0, 0])
     assert sizes[15] == pytest.approx(sizes[60] / 4)

@@ -55,7 +55,7 @@ def test_a_calibration_of_another_version_is_told_before_a_run_goes_on(tmp_path,
     with pytest.raises(Stopped):
         wfl.run(scenario, tmp_path, watch=stop_at("joint", 0, 1))
     older = json.loads((tmp_path / "calibration.json").read_text())
-    del older["drift"]
+    del older["misalignment"]
     for text in (json.dumps(older), "{"):
         (tmp_path / "calibration.json").write_text(text)
         with pytest.raises(ValueError, match=r"calibration\.json is no calibration of this version .* delete it"):
