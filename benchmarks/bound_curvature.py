@@ -7,13 +7,12 @@ where the loss is flat. Into docs/bound/curvature.csv.
 """
 
 import argparse
-from itertools import islice
 from pathlib import Path
 
 import pandas as pd
 import torch
 
-from benchmarks.bound_runs import Pull, models
+from benchmarks.bound_runs import Pull, checkpoints
 from learning import params
 from learning.algorithm import Shard
 from learning.compress import quantise
@@ -26,7 +25,7 @@ from wirelessfl.config import load
 from wirelessfl.world import World, world
 
 FOLDER = Path(__file__).parents[1] / "docs" / "bound"
-WHEN, DRAWS = (0, 15, 30, 45, 59), 4
+DRAWS = 4
 ROUNDED, DROPPED = 4, 2          # cuts
 
 
@@ -44,14 +43,12 @@ def main() -> None:
 def of_seed(seed: int) -> list[dict]:
     """One row a checkpoint and kind of noise."""
     w, rng = world(load(None, []), seed), torch.Generator().manual_seed(seed)
-    seen = [(number, model) for number, (model, _) in enumerate(islice(models(w, Pull()), WHEN[-1] + 1)) if number in WHEN]
-    return [{"seed": seed, "round": number, **row} for number, model in seen for row in at(w, model, rng)]
+    return [{"seed": seed, "round": number, **row} for number, probe in checkpoints(w, Pull()) for row in at(w, probe, rng)]
 
 
-def at(w: World, model: Params, rng: torch.Generator) -> list[dict]:
+def at(w: World, probe: Probe, rng: torch.Generator) -> list[dict]:
     """beta, and what share of it each noise sees, at one model."""
-    probe, lr = Probe(w.net, model, w.shards, [len(s) for s in w.shards]), w.scenario.training.lr
-    whole = probe.mean(model)
+    whole, lr = probe.mean(probe.weights), w.scenario.training.lr
     beta = probe.smoothness(whole, lr)
     drawn: dict[str, list[Params]] = {}
     for _ in range(DRAWS):

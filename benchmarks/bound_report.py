@@ -21,7 +21,7 @@ from matplotlib import pyplot as plt
 
 FORMS = {"relative": "relative (3)", "constants": "constants (2)"}
 ALSO = {"interval": {"squared": "(3), drift squared"}}          # what is another form for one lever only
-PHI = (*FORMS, "squared")
+PHI = (*FORMS, *ALSO["interval"])
 LEVERS = {"pruning": "ratio", "update bits": "update_bits", "smashed bits": "smashed_bits", "dropout": "dropout",
           "interval": "interval", "absence": "absent", "the same absent": "absent", "half pruned": "ratio", "together": "ratio"}
 UNITS = {"pruning": "ratio [1]", "update bits": "update [bit]", "smashed bits": "smashed data [bit]", "dropout": "dropout [1]",

@@ -16,6 +16,7 @@ from learning.calibrate import calibrate
 from learning.calibration import Calibration
 from learning.crossing import Compression
 from learning.params import Params
+from learning.probe import Probe
 from learning.threads import one_thread
 from optim.absence import absence
 from optim.bound import Constants, constants_form, relative_form
@@ -23,6 +24,8 @@ from optim.form import Form, Loss
 from wirelessfl.options import Option
 from wirelessfl.pricing import constants
 from wirelessfl.world import World
+
+WHEN = (0, 15, 30, 45, 59)       # rounds of the checkpoints
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,13 @@ def models(w: World, pull: Pull) -> Iterator[tuple[Params, float]]:
             there = [plan if here else None for plan, here in zip(plans, who, strict=True)]
             state, report = algorithm.step(state, w.shards, there, streams)
         loss = float(np.average(np.array(report.loss)[who], weights=w.weights[who]))
+
+
+def checkpoints(w: World, pull: Pull) -> Iterator[tuple[int, Probe]]:
+    """The averaged model at some rounds of a run, with all samples."""
+    for number, (model, _) in enumerate(itertools.islice(models(w, pull), WHEN[-1] + 1)):
+        if number in WHEN:
+            yield number, Probe(w.net, model, w.shards, [len(s) for s in w.shards])
 
 
 def measured(w: World, pulls: Sequence[Pull], rounds: int, samples: int = 64) -> Calibration:

@@ -30,7 +30,8 @@ def indifferent(w: World) -> Calibration:
     """A calibration by which nothing costs progress: it takes no pilot, and is enough where a policy has nothing to weigh."""
     cuts, ways = tuple(dict.fromkeys(w.cuts.tolist())), compressions(w.scenario, w.algorithm)
     every = tuple(dict.fromkeys((1, w.algorithm.interval, *intervals(w.scenario, w.algorithm))))
-    c, blocks, none, apart = len(cuts), (0.0,) * len(w.net), *(((0.0,) * len(each),) * len(cuts) for each in (ways, every))
+    c, blocks = len(cuts), (0.0,) * len(w.net)
+    none, apart = ((0.0,) * len(ways),) * c, ((0.0,) * len(every),) * c
     return Calibration(
         cuts=cuts, ratios=(1.0,), bias=((0.0,),) * c, scale=(LEAST,) * c, exponent=(1.0,) * c, ratio_max=(1.0,) * c,
         compressions=tuple(map(asdict, ways)), compression_bias=none, compression_noise=none, intervals=every,

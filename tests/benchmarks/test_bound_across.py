@@ -56,4 +56,4 @@ def test_a_lever_whose_runs_go_by_what_is_across_is_ranked_by_its_square():
         sampling=0.0, relative_noise=0.0, relative=0.0, constants=0.0, base=10.0, rounds=50, slower=1 / (1 - squared))
     rows = [line.split(" | ") for line in of_lever("pruning", runs)[1:]]
     assert [row[3] for row in rows] == ["-1.00", "-1.00", "1.00", "1.00"]
-    assert rows[-1][5:7] == ["1.00", "1.00"]
+    assert rows[-1][6:8] == ["1.00", "1.00"]
