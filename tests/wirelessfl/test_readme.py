@@ -3,15 +3,34 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README, SOLVER = ROOT / "README.md", ROOT / "docs" / "solver.md"
+
+
+def run(page: Path, what: str, until: str = "") -> dict:
+    """The names that a page's one example with ``what`` in it leaves, run up to the line that begins with ``until``."""
+    (example,) = [block for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL) if what in block]
+    found: dict = {}
+    exec(example.partition(until)[0] if until else example, found)
+    return found
+
+
+def test_the_example_of_the_api_finds_a_certified_decision(capsys):
+    found = run(README, "wfl.simulate", until="for record in")["found"]
+    assert capsys.readouterr().out.startswith("optimal")
+    assert found.gap < 1e-6
+
+
+def test_a_constraint_of_ones_own_holds():
+    found = run(SOLVER, "extra=")
+    fair = found["fair"].ratio
+    assert found["found"].ratio[1] > found["found"].ratio[0]            # without it
+    assert fair[1] <= fair[0] + 1e-6
 
 
 def test_the_example_of_an_algorithm_on_its_own_runs(capsys):
     """The block that trains FSL-SAGE by hand, as it stands in the README."""
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    (example,) = [block for block in blocks if "algorithm.step" in block]
-    found: dict = {}
-    exec(example, found)
+    found = run(README, "algorithm.step")
     assert found["scores"].accuracy > 0.3
     assert found["state"].round == 3
     assert {"smashed", "labels", "model"} <= found["report"].traffic[0].up.keys()
