@@ -174,6 +174,11 @@ class Links:
         return self._gains(self.up.gain, self.up.gain if self.down is None else self.down.gain)
 
     @property
+    def mean_gain(self) -> NDArray:
+        """Power gain (K,) of path loss, shadowing and the number of antennas where devices are now, before fading [1]."""
+        return self.spot.mean_gain * self.placement.cell.antennas
+
+    @property
     def subchannels(self) -> NDArray:
         """Power gains (K, M) [1] of the uplink's subchannels."""
         return self.spot.mean_gain[:, None] * self.up.gain.reshape(len(self.spot.mean_gain), -1)

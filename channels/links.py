@@ -24,6 +24,11 @@ class Moment(Protocol):
         """The truth."""
         ...
 
+    @property
+    def mean_gain(self) -> NDArray:
+        """Mean power gain (K,) of the links where they are now, over fading [1]."""
+        ...
+
     def seen(self, rng: np.random.Generator, knowledge: Knowledge, outage: float = 0.0) -> Gains:
         """What the gains are taken for: estimates, with the margin that leaves them too high with probability ``outage``."""
         ...

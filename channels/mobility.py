@@ -1,7 +1,8 @@
 r"""Where devices are, as a function of time: the server stands at the origin, devices in the ring nearest <= \|x\| <= radius.
 
 A motion answers for any time, in any order and as often as one likes, always the same: what is random about it hangs on one
-seed of each device, drawn at its start. So a device's way depends neither on who comes after it nor on how often one looks.
+seed of each device, drawn at its start. So a device's way depends on where and with what seed it starts, and not on how often one
+looks. (Where devices start is drawn for all of them together: a cell with another number of devices is another cell.)
 Devices do not meet the inner disc: straight lines are reflected at its edge, random waypoints (``channels/waypoint.py``) lead
 around it. All of it holds up to the rounding of doubles.
 """

@@ -55,6 +55,11 @@ class Playing:
         now = over_band(self.trace.at(self.time))
         return Gains(now, now)
 
+    @property
+    def mean_gain(self) -> NDArray:
+        """That of the whole recording (K,) [1]."""
+        return Playback(self.trace).mean_gain
+
     def seen(self, rng: np.random.Generator, knowledge: Knowledge, outage: float = 0.0) -> Gains:
         """What the gains are taken for: as they were a delay ago.
 

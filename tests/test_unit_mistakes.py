@@ -69,7 +69,7 @@ def test_the_way_down_has_the_noise_of_its_own_share_of_the_band(solved):
     """Of 40 dBm and 6 MHz, each of three devices has a third."""
     world, _, _ = solved
     snr_db = 40 - 10 * np.log10(3) - 100 - (-173 + 5 + 10 * np.log10(2e6))
-    assert_allclose(world.downlink_rate(np.full(3, 1e-10)), 2e6 * np.log2(1 + 10 ** (snr_db / 10)), rtol=1e-9)
+    assert_allclose(world.downlink_rate(np.full(3, 1e-10), 3), 2e6 * np.log2(1 + 10 ** (snr_db / 10)), rtol=1e-9)
 
 
 def test_the_thermal_noise_of_the_default_scenario_is_that_of_physics():

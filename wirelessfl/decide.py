@@ -55,11 +55,12 @@ def decide(w: World, measured: Calibration, decider: Decider, scene: Scene, befo
     if before is None or not before.chosen.any() or again:
         basis, own = Gains(w.air.mean_gain, w.air.mean_gain) if once else scene.seen, interval == 1 and not once
         chosen, standing, p = afresh(w, measured, decider, basis, decider.often, scene.battery * decider.often, before,
-                                    number)
+                                    number, scene.mean)
         if decider.often < 1 and standing.status.feasible and np.isfinite(p.energy_budget).any():
             dear = priced(w, measured, basis, np.ones((len(chosen), 2)), chosen, scene.battery)
             if decider.lasting(dear.pinned(standing.option, standing.ratio)) > decider.longest:
-                chosen, standing, p = afresh(w, measured, decider, basis, 1.0, scene.battery, before, number)
+                chosen, standing, p = afresh(w, measured, decider, basis, 1.0, scene.battery, before, number,
+                                            scene.mean)
         if own or not standing.status.feasible:
             return _closed(w, measured, Decision(chosen, standing, p, chosen, standing, w.options), decider, scene, before)
     else:

@@ -97,9 +97,12 @@ class Scene:
         Energy that is left [J].
     holds : bool array
         Whether a device has the client side that it trains, and need not download it.
+    mean : array or None
+        Mean gains where devices are now, where they are not those of the beginning [1].
     """
 
     number: int
     seen: Gains
     battery: NDArray
     holds: NDArray
+    mean: NDArray | None = None

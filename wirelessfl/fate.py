@@ -28,7 +28,8 @@ class Fate:
     uplink_outage, downlink_outage : bool array
         Whether a rate that was chosen for it was more than its link carried.
     download, computing, serving, upload : array
-        What the latency went into: receiving, its own work, the server's for it, sending [s].
+        What the latency went into: receiving, its own work, the server's for it, sending [s]; where a battery ran out, the server
+        waited for the rest of it.
     """
 
     latency: NDArray
@@ -78,7 +79,8 @@ def fate(rng: np.random.Generator, planned: Allocation, problem: Deadline, truth
     patience : float
         The server goes on without those who are not through after so many times the planned time of the round [1]; 0 waits.
     left : (K,) array
-        Energy in the batteries [J]: a device whose battery runs out on the way is lost.
+        Energy in the batteries [J]: a device whose battery runs out on the way is lost, and given up when it should have been
+        through, or, if it was late already, then.
     serving : (K,) array
         How much of the computing is the server's [s]; it counts as the last of it.
 
@@ -92,16 +94,22 @@ def fate(rng: np.random.Generator, planned: Allocation, problem: Deadline, truth
     downward = packets.send(rng, down.bits, down.chosen, down.carried)
     upward = packets.send(rng, np.where(downward.arrived, bits, 0.0), asked, carried)
     computing = np.maximum(planned.latency - mean * (over(bits, asked) + over(down.bits, down.chosen)), 0.0)
+    mine, needed = np.maximum(computing - serving, 0.0), planned.energy - planned.power * mean * over(bits, asked)
+    left = np.broadcast_to(np.asarray(left, float), needed.shape)
+    lives: NDArray = np.where(left < needed, mine * over(np.minimum(left, needed), needed),
+                              computing + over(left - needed, planned.power))
     took = downward.time + np.where(downward.arrived, computing, 0.0) + upward.time
-    round_time = planned.latency.max() * (1 + 1e-9)
-    given_up = np.where(np.isfinite(took), np.inf, planned.latency)
+    dies = downward.arrived & (downward.time + lives * (1 + 1e-12) < took)
+    given_up = np.where(np.isfinite(took), np.where(dies, np.maximum(downward.time + lives, planned.latency), np.inf),
+                        planned.latency)
+    took = np.where(dies, np.inf, took)
     latency = np.minimum(took, np.minimum(given_up, patience * planned.latency.max() if patience else np.inf))
-    rest = np.where(downward.arrived, latency - np.minimum(downward.time, latency), 0.0)     # who has nothing to train on waits
-    done = np.where(computing > 0, np.minimum(rest / np.where(computing > 0, computing, 1.0), 1.0), 1.0 * downward.arrived)
-    energy = done * (planned.energy - planned.power * mean * over(bits, asked))
-    energy = energy + planned.power * np.clip(rest - computing, 0.0, upward.time)
-    through = upward.arrived & downward.arrived & (took <= latency) & (energy <= left)
-    computed = np.minimum(rest, computing)
-    own = np.minimum(computed, np.maximum(computing - serving, 0.0))
-    return Fate(latency, np.minimum(energy, left), through, took > round_time, upward.outage, downward.outage,
-                download=latency - rest, computing=own, serving=computed - own, upload=rest - computed)
+    fetched = np.where(downward.arrived, np.minimum(downward.time, latency), latency)        # who has nothing to train on waits
+    busy = np.minimum(latency - fetched, np.where(dies, lives, np.inf))
+    done = np.where(mine > 0, np.minimum(busy / np.where(mine > 0, mine, 1.0), 1.0), 1.0 * downward.arrived)
+    energy = done * needed + planned.power * np.clip(busy - computing, 0.0, upward.time)
+    computed = np.minimum(busy, computing)
+    own = np.minimum(computed, mine)
+    return Fate(latency, np.minimum(energy, left), upward.arrived & downward.arrived & (took <= latency),
+                took > planned.latency.max() * (1 + 1e-9), upward.outage, downward.outage,
+                download=fetched, computing=own, serving=computed - own, upload=busy - computed)

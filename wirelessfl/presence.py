@@ -28,7 +28,7 @@ from optim.problem import Deadline
 from wirelessfl.decider import Decider
 from wirelessfl.decision import Decision
 from wirelessfl.pricing import constants, priced
-from wirelessfl.scheduling import SCHEDULES, scheduled
+from wirelessfl.scheduling import SCHEDULES, scheduled, size
 from wirelessfl.world import World
 
 Found = tuple[NDArray, Allocation, Deadline]      # who takes part (K,), the decision for them, and what it solves
@@ -38,11 +38,12 @@ STEP = 0.1           # what a round that a device lacks is worth, in prices of a
 
 
 def afresh(w: World, measured: Calibration, decider: Decider, gains: Gains, times: float, energy: NDArray,
-           before: Decision | None = None, number: int = 0) -> Found:
+           before: Decision | None = None, number: int = 0, mean: NDArray | None = None) -> Found:
     """Who takes part (K,), the decision for them, and what it solves: at gains (K,) [1], with so much energy (K,) left [J].
 
-    The transfers of client models count so many ``times``; ``before`` is the last round's decision, to go on from. ``number``
-    counts the decisions, for rules by which devices take turns.
+    The transfers of client models count so many ``times``; ``before`` is the last round's decision, to go on from. For rules by
+    which devices take turns, ``number`` counts the decisions, and ``mean`` (K,) are the mean gains where devices are now, or
+    those at the beginning [1].
     """
     start, so_far = (None, None) if before is None else before.last
     often, everyone = np.full((len(energy), 2), times), np.ones(energy.shape, bool)
@@ -56,11 +57,11 @@ def afresh(w: World, measured: Calibration, decider: Decider, gains: Gains, time
 
     if decider.participation == 1:
         return solved(everyone)
-    all_of_them = priced(w, measured, gains, often, energy=energy)
-    if decider.policy.presence in SCHEDULES:
-        able = decider.able(all_of_them)
-        return solved(scheduled(decider.policy.presence, w, gains, number, decider.participation, able))
-    return _without_some(w, measured, decider, solved, decider.alone(all_of_them), before)
+    rule, share = decider.policy.presence, decider.participation
+    if rule in SCHEDULES:
+        able = decider.able(priced(w, measured, gains, often, energy=energy, sharing=size(share, len(energy))))
+        return solved(scheduled(rule, w, gains.up / (w.air.mean_gain if mean is None else mean), number, share, able))
+    return _without_some(w, measured, decider, solved, decider.alone(priced(w, measured, gains, often, energy=energy)), before)
 
 
 def _without_some(w: World, measured: Calibration, decider: Decider, solved: Callable[[NDArray], Found], alone: NDArray,

@@ -54,11 +54,11 @@ def problem(w: World, measured: Calibration, gain: NDArray, download: float = 1.
 
 
 def priced(w: World, measured: Calibration, gains: Gains, times: NDArray, who: NDArray | None = None,
-           energy: ArrayLike = np.inf) -> Deadline:
+           energy: ArrayLike = np.inf, sharing: int | None = None) -> Deadline:
     """The allocation problem of a round among the devices ``who`` (K,), all without, at gains (..., K) [1].
 
-    They share the bands and the server. ``times`` (K, 2) say how often the download and the upload of a client model count,
-    and ``energy`` (K,) how much is left in batteries [J].
+    They share the bands and the server, or as if they were ``sharing`` in number. ``times`` (K, 2) say how often the download and
+    the upload of a client model count, and ``energy`` (K,) how much is left in batteries [J].
     """
     s, d = w.scenario, w.scenario.devices
     all_at_once(w)
@@ -68,24 +68,26 @@ def priced(w: World, measured: Calibration, gains: Gains, times: NDArray, who: N
     most = np.array(measured.ratio_max)[[measured.cut_number(option.cut) for option in w.options]]
     limit = np.minimum(s.decision.prune_max, most) if w.algorithm.prunes else np.zeros(len(w.options))
     return Deadline(
-        costs=costs(w, gains, times, who), gain=gains.up[..., who] / w.noise, peak_power=w.hardware.peak_power[who],
-        band=np.array(1e6 * s.cell.bandwidth_mhz),
+        costs=costs(w, gains, times, who, sharing=sharing), gain=gains.up[..., who] / w.noise,
+        peak_power=w.hardware.peak_power[who], band=np.array(1e6 * s.cell.bandwidth_mhz),
         deadline=np.array(1e-3 * s.decision.deadline_ms or 1.0), pruning=pruning, noise=phi,
         prune_max=np.broadcast_to(limit, phi.shape),
         energy_budget=np.minimum(1e-3 * d.energy_budget_mj or np.inf, np.broadcast_to(energy, who.shape)[who]))
 
 
-def costs(w: World, gains: Gains, times: NDArray, who: NDArray, counted: Sequence[float] = EVERYTHING) -> RoundCosts:
+def costs(w: World, gains: Gains, times: NDArray, who: NDArray, counted: Sequence[float] = EVERYTHING,
+          sharing: int | None = None) -> RoundCosts:
     """What a round costs the devices ``who`` (K,); parameters as of :func:`priced`.
 
     The amounts of work of device, uplink, server and downlink are ``counted`` so many times: 0 takes one out.
     """
     has, often = Hardware(*(each[who] for each in w.hardware)), w.packets.transmissions
+    devices = sharing or max(int(who.sum()), 1)
     amounts = [(count * fixed[who], count * kept[who])
-               for count, (fixed, kept) in zip(np.multiply((1, often, 1, often), counted), w.work(times), strict=True)]
+               for count, (fixed, kept) in zip(np.multiply((1, often, 1, often), counted), w.work(times, devices), strict=True)]
     return round_costs(*amounts, speed=has.speed, joules_per_flop=has.joules_per_flop,
-                       server_speed=1e9 * w.scenario.devices.server_gflops / who.sum(),
-                       downlink_rate=w.downlink_rate(gains.down[..., who]))
+                       server_speed=1e9 * w.scenario.devices.server_gflops / devices,
+                       downlink_rate=w.downlink_rate(gains.down[..., who], devices))
 
 
 def serving(w: World, gains: Gains, times: NDArray, who: NDArray, found: Allocation) -> NDArray:

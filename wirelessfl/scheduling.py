@@ -11,49 +11,43 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from channels.links import Gains
 from wirelessfl.world import World
 
-Schedule = Callable[[World, Gains, int, int, NDArray], NDArray]     # world, gains, number of the decision, how many, among whom
+Schedule = Callable[[World, NDArray, int, int], NDArray]     # world, gains over means, number of the decision, how many: an order
 
 
-def random(w: World, gains: Gains, number: int, many: int, among: NDArray) -> NDArray:
+def random(w: World, relative: NDArray, number: int, many: int) -> NDArray:
     """Devices drawn afresh."""
-    return _first(_drawn(w, number), many, among)
-
-
-def round_robin(w: World, gains: Gains, number: int, many: int, among: NDArray) -> NDArray:
-    """The next ones in the order of their numbers."""
-    return among[(number * many + np.arange(many)) % len(among)]
-
-
-def proportional_fair(w: World, gains: Gains, number: int, many: int, among: NDArray) -> NDArray:
-    """Those whose link is best beside its own mean; of equals any."""
-    return _first(np.lexsort((_drawn(w, number), -gains.up / w.air.mean_gain)), many, among)
-
-
-def _drawn(w: World, number: int) -> NDArray:
-    """All devices in a random order."""
     return w.rng("schedule", number).permutation(len(w.shards))
 
 
-def _first(order: NDArray, many: int, among: NDArray) -> NDArray:
-    """So many of those ``among`` whom devices are taken, in an order of all."""
-    found: NDArray = order[np.isin(order, among)][:many]
-    return found
+def round_robin(w: World, relative: NDArray, number: int, many: int) -> NDArray:
+    """In the order of their numbers, beginning after the last ones; who is not able when its turn comes misses it."""
+    return (number * many + np.arange(len(w.shards))) % len(w.shards)
+
+
+def proportional_fair(w: World, relative: NDArray, number: int, many: int) -> NDArray:
+    """Those first whose link is best beside its own mean; of equals any."""
+    return np.lexsort((random(w, relative, number, many), -relative))
 
 
 #: Rules by the name of a policy's ``presence``.
 SCHEDULES: dict[str, Schedule] = {"random": random, "round-robin": round_robin, "proportional-fair": proportional_fair}
 
 
-def scheduled(rule: str, w: World, gains: Gains, number: int, share: float, able: NDArray) -> NDArray:
-    """Who takes part (K,) by a rule: ``share`` of the devices, rounded up, but one at least; ``number`` counts the decisions.
+def size(share: float, devices: int) -> int:
+    """How many of so many ``devices`` are in a round: ``share`` of them, rounded up, but one at least."""
+    return max(1, math.ceil(share * devices - 1e-9))
 
-    They are among those who are ``able`` (K,), all of these if they are fewer; where nobody is, among all.
+
+def scheduled(rule: str, w: World, relative: NDArray, number: int, share: float, able: NDArray) -> NDArray:
+    """Who takes part (K,) by a rule: ``share`` of the devices as by :func:`size`; ``number`` counts the decisions.
+
+    ``relative`` (K,) are the gains over their means [1]. Devices are among those who are ``able`` (K,), all of these if they are
+    fewer; where nobody is, among all.
     """
-    among = np.flatnonzero(able if able.any() else ~able)
-    many = min(max(1, math.ceil(share * len(able) - 1e-9)), len(among))
+    among, many = able if able.any() else ~able, size(share, len(able))
+    order = SCHEDULES[rule](w, relative, number, many)
     who = np.zeros(len(able), bool)
-    who[SCHEDULES[rule](w, gains, number, many, among)] = True
+    who[order[among[order]][:many]] = True
     return who

@@ -142,7 +142,7 @@ def played(run: Run, now: Progress) -> tuple[Progress, Record]:
     """One round: draw, decide, let it happen, train, read the clock."""
     w, number, watch = run.world, now.number, Watch()
     truth, seen = now.links.gains, now.links.seen(w.rng("estimates", number), w.knowledge, w.scenario.decision.outage)
-    scene = Scene(number, seen, now.battery, now.holds)
+    scene = Scene(number, seen, now.battery, now.holds, now.links.mean_gain)
     known = now.known or Known(run.measured, run.decider)
     if due(w, number):
         known = renewed(w, known, w.algorithm.models(now.state))
@@ -172,9 +172,10 @@ def happen(w: World, decision: Decision, scene: Scene, truth: Gains) -> Fate:
     who, now = decision.who, decision.now
     if not who.any() or not now.status.feasible:
         return NOTHING.among(who & False)
-    times = transfers(w.algorithm, scene.number, scene.holds)
-    fixed, kept = w.work(times)[3][:, who, now.option]
-    down = Downlink(fixed + (1 - now.ratio) * kept, *(w.downlink_rate(gains.down[who]) for gains in (scene.seen, truth)))
+    times, devices = transfers(w.algorithm, scene.number, scene.holds), int(who.sum())
+    fixed, kept = w.work(times, devices)[3][:, who, now.option]
+    down = Downlink(fixed + (1 - now.ratio) * kept,
+                    *(w.downlink_rate(gains.down[who], devices) for gains in (scene.seen, truth)))
     return fate(w.rng("delivery", scene.number), now, decision.problem, truth.up[who] / w.noise, down, w.packets,
                 w.scenario.decision.patience, scene.battery[who], serving(w, scene.seen, times, who, now)).among(who)
 

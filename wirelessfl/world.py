@@ -64,7 +64,7 @@ class World:
     hardware: Hardware
     options: tuple[Option, ...]
     seeds: dict[str, int]
-    _work: dict[bytes, NDArray] = field(default_factory=dict, repr=False)
+    _work: dict[tuple[bytes, int], NDArray] = field(default_factory=dict, repr=False)
 
     @cached_property
     def profile(self) -> Profile:
@@ -107,15 +107,15 @@ class World:
     def streams(self) -> Streams:
         return Streams(self.seeds["batches"], self.seeds["compression"])
 
-    def work(self, times: NDArray) -> NDArray:
-        """Amounts of a round, (4, 2, K, O): device, uplink, server, downlink; fixed and kept [FLOP], [bit].
+    def work(self, times: NDArray, devices: int) -> NDArray:
+        """Amounts of a round of so many ``devices``, (4, 2, K, O): device, uplink, server, downlink; fixed, kept [FLOP], [bit].
 
         ``times`` (K, 2) say how often the download and the upload of a client model are counted.
         """
-        key = times.tobytes()
+        key = (times.tobytes(), devices)
         if key not in self._work:
             runs = [compressing(self.algorithm, option.compression) for option in self.options]
-            table = [[each.work(self.profile, option.cut, len(shard), len(self.shards), *often)
+            table = [[each.work(self.profile, option.cut, len(shard), devices, *often)
                       for each, option in zip(runs, self.options, strict=True)]
                      for shard, often in zip(self.shards, times.tolist(), strict=True)]
             self._work[key] = np.moveaxis(np.array(table, float), (2, 3), (0, 1))
@@ -133,9 +133,9 @@ class World:
         runs: Any = replace(self.algorithm, training=self.algorithm.training.in_place())  # type: ignore[type-var, attr-defined]
         return replace(self, algorithm=runs)
 
-    def downlink_rate(self, gain: NDArray) -> NDArray:
-        """Rate (..., n) towards n devices at gains (..., n) [1], in equal shares of band and power [bit/s]."""
-        devices, power = gain.shape[-1], float(dbm_to_watt(self.scenario.devices.server_power_dbm))
+    def downlink_rate(self, gain: NDArray, devices: int) -> NDArray:
+        """Rate (...) towards one of so many ``devices`` at gains (...) [1], in equal shares of band and power [bit/s]."""
+        power = float(dbm_to_watt(self.scenario.devices.server_power_dbm))
         return rate(1e6 * self.scenario.cell.downlink_mhz / devices, power / devices * gain / self.noise)
 
 

@@ -245,7 +245,7 @@ def test_the_bits_that_were_decided_are_the_bits_that_are_sent(measured, policy)
     run = prepared(s, policy, 0, measured)
     for progress, record in rounds(run):
         option = progress.decision.plan.option
-        fixed, kept = run.world.work(np.ones((3, 2)))[1][:, np.arange(3), option]
+        fixed, kept = run.world.work(np.ones((3, 2)), 3)[1][:, np.arange(3), option]
         assert_allclose(record.uplink_bits, np.sum(fixed + (1 - record.allocation.ratio) * kept), rtol=1e-3)
 
 

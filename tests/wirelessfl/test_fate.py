@@ -124,3 +124,45 @@ def test_the_times_of_a_round_add_up_whatever_becomes_of_it(rng, problem, planne
                 serving=np.array([0.01, 0.02, 0.0]))
     assert_allclose(np.sum(stages(done), axis=0), done.latency, rtol=1e-12)
     assert np.all(np.array(stages(done)) >= 0)
+
+
+def test_an_empty_battery_ends_the_sending_where_the_energy_ends(rng, problem, planned):
+    """By hand: 1 mJ of computing and so much left for sending; the server gives up when the device should have been through."""
+    truth, sends = problem.gain * np.array([1.0, 1e-3, 1.0]), 0.01
+    left = np.array([np.inf, 1e-3 + planned.power[1] * sends, np.inf])
+    done = fate(rng, planned, problem, truth, DOWN, Packets(), left=left)
+    assert_array_equal(done.arrived, [True, False, True])
+    assert_allclose(done.energy[1], left[1], rtol=1e-9)
+    assert_allclose(done.upload[1], sends, rtol=1e-9)
+    assert_allclose(done.latency[1], planned.latency[1], rtol=1e-9)
+
+
+def test_a_late_device_is_given_up_when_its_battery_is_empty(rng, problem, planned):
+    truth, fetched = problem.gain * np.array([1.0, 1e-3, 1.0]), DOWN.bits[1] / DOWN.chosen[1]
+    left = np.array([np.inf, 1e-3 + planned.power[1] * 5.0, np.inf])
+    done = fate(rng, planned, problem, truth, DOWN, Packets(), left=left)
+    assert_allclose(done.upload[1], 5.0, rtol=1e-9)
+    assert_allclose(done.latency[1], fetched + IN_TIME + 5.0, rtol=1e-9)
+    assert not done.arrived[1]
+
+
+def test_a_battery_that_ends_while_computing_leaves_nothing_sent(rng, problem, planned):
+    done = fate(rng, planned, problem, problem.gain, DOWN, Packets(), left=np.array([np.inf, 2.5e-4, np.inf]), serving=0.02)
+    assert_allclose([done.computing[1], done.serving[1], done.upload[1]], [0.25 * 0.08, 0, 0], atol=1e-12)
+    assert_allclose(done.energy[1], 2.5e-4)
+
+
+def test_who_has_computed_has_spent_that_whatever_the_server_still_does(rng, problem, planned):
+    """The server's patience ends in its own part of the computing."""
+    slow = replace(DOWN, carried=DOWN.chosen * [1.0, 0.5, 1.0])
+    patience = (2 * DOWN.bits[1] / DOWN.chosen[1] + DOWN.bits[1] / DOWN.chosen[1] + 0.06) / planned.latency.max()
+    done = fate(rng, planned, problem, problem.gain, slow, Packets(), patience, serving=0.05)
+    assert_allclose([done.computing[1], done.serving[1]], [0.05, 0.01], rtol=1e-6)
+    assert_allclose(done.energy[1], 1e-3)
+
+
+def test_a_plan_that_uses_up_the_battery_comes_true(rng, problem, planned):
+    """Also where the plan is more than is left by the rounding of doubles."""
+    done = fate(rng, planned, problem, problem.gain, DOWN, Packets(), left=planned.energy * (1 - 1e-15))
+    assert np.all(done.arrived)
+    assert_allclose(done.latency, planned.latency, rtol=1e-12)

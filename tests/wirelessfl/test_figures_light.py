@@ -42,11 +42,11 @@ def test_who_has_nothing_to_weigh_decides_the_same_with_and_without_a_pilot():
 def test_the_time_of_a_round_is_that_of_the_slowest_device_at_equal_band_and_full_power():
     w = world(load(None, TINY), 0)
     record = records("equal")[0]
-    device, up, server, down = w.work(np.ones((3, 2)))[..., 0].sum(axis=1)
+    device, up, server, down = w.work(np.ones((3, 2)), 3)[..., 0].sum(axis=1)
     band = 1e6 * w.scenario.cell.bandwidth_mhz / 3
     speed_up = rate(np.full(3, band), w.hardware.peak_power * record.gain / w.noise)
     took = (device / w.hardware.speed + server / (1e9 * w.scenario.devices.server_gflops / 3) + up / speed_up
-            + down / w.downlink_rate(record.gain))
+            + down / w.downlink_rate(record.gain, 3))
     assert record.latency == pytest.approx(took.max(), rel=1e-6)
 
 

@@ -47,7 +47,8 @@ def test_the_clock_counts_what_the_tensors_send_whoever_gets_through(overrides):
         times = transfers(run.world.algorithm, record.round, before.holds)
         if record.fate.arrived.any() and run.world.scenario.training.algorithm != "fsl-sage":    # its cost is a mean over rounds
             options = np.searchsorted(run.world.cuts, record.cut)
-            table = run.world.work(times)[:, :, np.arange(len(options)), options].sum(1) @ record.fate.arrived
+            table = run.world.work(times, int(record.who.sum()))[:, :, np.arange(len(options)), options].sum(1)
+            table = table @ record.fate.arrived
             assert_allclose(record.uplink_bits, table[1])
             assert_allclose(record.downlink_bits, table[3])
         before = now

@@ -1,5 +1,7 @@
 """Schedules of the literature: so many devices in each round, by a rule."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -7,6 +9,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 import wirelessfl as wfl
 from channels.links import Gains
 from channels.trace import Trace
+from wirelessfl.decide import decide
+from wirelessfl.decision import Scene
+from wirelessfl.policy import POLICIES
+from wirelessfl.prepare import prepare
+from wirelessfl.pricing import SERVER, costs
 from wirelessfl.scheduling import SCHEDULES, scheduled
 
 SMALL = ("cell.devices=5", "training.rounds=20", "training.model=mlp", "decision.pilot_rounds=6", "data.train=200",
@@ -36,42 +43,68 @@ def there(records):
     return np.array([r.who for r in records])
 
 
-def times_its_mean(w, factors):
-    return Gains(w.air.mean_gain * np.array(factors), w.air.mean_gain)
-
-
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize(("share", "many"), [(0.0, 1), (0.2, 1), (0.21, 2), (0.6, 3), (1.0, 5)])
 def test_so_many_are_there(w, rule, share, many):
     """0.6 of five devices is three, also where 0.6 x 5 is a little more than 3."""
     for number in range(7):
-        assert scheduled(rule, w, times_its_mean(w, [1, 2, 3, 4, 5]), number, share, ALL).sum() == many
+        assert scheduled(rule, w, np.arange(1.0, 6.0), number, share, ALL).sum() == many
 
 
 def test_in_turn_everybody_is_there_equally_often(w):
-    gains = times_its_mean(w, [1, 1, 1, 1, 1])
-    who = np.array([scheduled("round-robin", w, gains, number, 0.4, ALL) for number in range(5)])
+    who = np.array([scheduled("round-robin", w, np.ones(5), number, 0.4, ALL) for number in range(5)])
     assert_array_equal(who.sum(0), [2] * 5)
     assert_array_equal(np.flatnonzero(who[0]), [0, 1])
     assert_array_equal(np.flatnonzero(who[2]), [0, 4])
 
 
+def test_in_turn_nobody_is_passed_over_because_others_come_and_go(w):
+    """One a round, the last and the first device unable by turns: the three others have their turns as if nothing were."""
+    here = [np.array([number % 2 == 0, True, True, True, number % 2 == 1]) for number in range(20)]
+    who = np.array([scheduled("round-robin", w, np.ones(5), number, 0.2, able) for number, able in enumerate(here)])
+    assert np.all(who.sum(1) == 1)
+    assert np.all(who.sum(0)[1:4] >= 4)
+
+
+def test_the_own_mean_is_that_of_where_a_device_is_now(w, measured):
+    """Devices far from their beginnings: who stands best is told by the mean gains there."""
+    decider = replace(prepare(POLICIES["proportional-fair"], w, measured), participation=0.4)
+    gains = Gains(w.air.mean_gain, w.air.mean_gain)
+    scene = Scene(0, gains, w.hardware.battery, np.zeros(5, bool), w.air.mean_gain / [0.5, 3, 0.1, 1, 2])
+    assert_array_equal(np.flatnonzero(decide(w, measured, decider, scene).who), [1, 4])
+
+
+def test_who_could_do_a_round_among_so_many_has_its_turn(measured):
+    """One device a round has the server and the downlink for itself: a deadline that it keeps so is kept."""
+    slow = ("decision.participation=0.2", "devices.server_gflops=0.1", "cell.downlink_mhz=0.5", "training.rounds=30")
+    free = played(measured, *slow, policy="random")
+    deadline = 1.05e3 * max(r.latency for r in free)
+    ran = played(measured, *slow, f"decision.deadline_ms={deadline}", policy="random")
+    assert_array_equal(there(ran), there(free))
+
+
+def test_the_servers_aggregated_pass_is_shared_by_those_who_are_there():
+    """EPSL's pass of the mean costs the server the same however many devices it is the mean of."""
+    w = wfl.world(scenario("training.algorithm=epsl", "training.share=1.0"), 0)
+    ones, gains, two = np.ones((5, 2)), Gains(w.air.mean_gain, w.air.mean_gain), np.arange(5) < 2
+    alone, pair, five = (w.work(ones, n)[2].sum(0) for n in (1, 2, 5))
+    assert np.all(alone[:, 0] > five[:, 0])
+    assert_allclose((pair - five) * (1 - 1 / 5), (1 / 2 - 1 / 5) * (alone - five), rtol=1e-9)
+    speed = 1e9 * w.scenario.devices.server_gflops / 2
+    assert_allclose(costs(w, gains, ones, two, SERVER).fixed_time, pair[:2] / speed, rtol=1e-12)
+
+
 def test_proportionally_fair_is_who_stands_best_beside_the_own_mean(w):
-    """However far away: not who has the largest gain."""
-    gains = times_its_mean(w, [0.5, 3, 0.1, 1, 2])
-    assert_array_equal(np.flatnonzero(scheduled("proportional-fair", w, gains, 0, 0.4, ALL)), [1, 4])
-    worst = int(np.argmin(w.air.mean_gain))
-    only = times_its_mean(w, np.where(np.arange(5) == worst, 2.0, 1.0))
-    assert_array_equal(np.flatnonzero(scheduled("proportional-fair", w, only, 0, 0.2, ALL)), [worst])
+    found = scheduled("proportional-fair", w, np.array([0.5, 3, 0.1, 1, 2]), 0, 0.4, ALL)
+    assert_array_equal(np.flatnonzero(found), [1, 4])
 
 
 @pytest.mark.parametrize("rule", ["random", "proportional-fair"])
 def test_of_equals_each_is_there_as_often_as_others(w, rule):
     """300 draws of two of five, each with a probability of 0.4: a standard deviation of 0.03."""
-    gains = times_its_mean(w, [1, 1, 1, 1, 1])
-    who = np.array([scheduled(rule, w, gains, number, 0.4, ALL) for number in range(300)])
+    who = np.array([scheduled(rule, w, np.ones(5), number, 0.4, ALL) for number in range(300)])
     assert_allclose(who.mean(0), 0.4, atol=0.11)
-    assert_array_equal(who[7], scheduled(rule, w, gains, 7, 0.4, ALL))
+    assert_array_equal(who[7], scheduled(rule, w, np.ones(5), 7, 0.4, ALL))
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -101,12 +134,12 @@ def test_who_is_there_goes_with_the_seed_and_stays_while_a_decision_stands(measu
 
 @pytest.mark.parametrize("rule", RULES)
 def test_devices_are_drawn_among_those_who_are_able(w, rule):
-    gains, able = times_its_mean(w, [5, 1, 1, 1, 1]), np.array([False, True, True, False, True])
-    who = np.array([scheduled(rule, w, gains, number, 0.4, able) for number in range(30)])
+    relative, able = np.array([5.0, 1, 1, 1, 1]), np.array([False, True, True, False, True])
+    who = np.array([scheduled(rule, w, relative, number, 0.4, able) for number in range(30)])
     assert_array_equal(who.sum(1), 2)
     assert_array_equal(who.any(0), able)
-    assert_array_equal(scheduled(rule, w, gains, 0, 0.9, able), able)
-    assert scheduled(rule, w, gains, 0, 0.4, ~ALL).sum() == 2
+    assert_array_equal(scheduled(rule, w, relative, 0, 0.9, able), able)
+    assert scheduled(rule, w, relative, 0, 0.4, ~ALL).sum() == 2
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -143,7 +143,7 @@ def test_the_target_is_reached_when_the_smoothed_accuracy_does():
 def test_where_the_time_of_a_device_went_is_counted_by_hand(world, scenario, measured):
     """With FLOPs over speeds: its own, and a quarter of the server's for each of four devices."""
     first = next(simulate(scenario, "equal", 0, measured))
-    work = world.work(np.ones((4, 2)))
+    work = world.work(np.ones((4, 2)), 4)
     for k in range(4):
         option, keep = first.allocation.option[k], 1 - first.allocation.ratio[k]
         own, at_server = ((fixed + keep * kept) for fixed, kept in (work[0, :, k, option], work[2, :, k, option]))
