@@ -106,7 +106,8 @@ class Curves:
         for step in range(STEPS + 1):
             miss = level + now.pull
             following = xp.minimum(xp.maximum(now.depth - miss / now.steep, low), high)
-            left = (xp.abs(miss) > tolerance) & (following != now.depth)
+            ended = ((now.depth <= low) & (miss <= 0)) | ((now.depth >= high) & (miss >= 0))
+            left = (xp.abs(miss) > tolerance) & ~ended
             count = int(xp.count_nonzero(left))
             if not count:
                 break
@@ -203,7 +204,7 @@ class Curves:
 
     def _kink(self, ratio: Any) -> Kink:
         xp = self.xp
-        inside = (ratio > self.low) & (ratio < self.origin + self.range)
+        inside = (ratio > self.low) & (ratio <= (self.origin + self.range) * (1 + 1e-15))           # also at the very end
         ratio = xp.where(inside, ratio, self.low)
         before, after = (xp.log(self.least.at(v).relief) - self._log_slope(v) for v in (ratio * (1 - 1e-12), ratio * (1 + 1e-12)))
         depth = xp.log(xp.maximum((ratio - self.origin) / xp.maximum(self.range, TINY), POLE))

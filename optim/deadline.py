@@ -55,7 +55,10 @@ def solve_kkt(problem: Deadline, *, price: ArrayLike | None = None, rtol: float 
 
 
 def residual(problem: Deadline, found: Allocation) -> Residual:
-    """How far an answer to one problem, from whatever solver, is from the optimality conditions of (1)."""
+    """How far an answer to one problem, from whatever solver, is from the optimality conditions of (1); ``inf`` in all for an
+    infeasible one."""
+    if not found.status.feasible:
+        return Residual(*4 * (np.inf,))
     xp, fixed, price = namespace(found.price), problem.of(found.option), found.price
     ratio = found.ratio[..., None]
     excess = [xp.sum(found.bandwidth) / problem.band - 1, found.latency / problem.deadline - 1,

@@ -104,7 +104,7 @@ def settle(problem: EpslProblem, cut: Any, assignment: Any, power: Any, lower_bo
     answer = EpslAnswer(
         xp.where(found, cut, xp.zeros_like(cut)), xp.where(row, assignment, xp.zeros_like(assignment)), xp.where(row, power, 0.0),
         Stages(*(xp.where(found, v, xp.inf) for v in vars(stages).values())),
-        xp.where(found, xp.minimum(lower_bound, stages.total), xp.inf), None, steps)
+        xp.where(found, xp.minimum(lower_bound, stages.total), xp.where(dead, xp.inf, lower_bound)), None, steps)
     which = xp.where(found, xp.where(answer.gap <= rtol, 0, 1), xp.where(dead, 2, 3))
     kinds = np.array([Status.OPTIMAL, Status.STALLED, Status.LINK, Status.BAND], object)
     return replace(answer, status=kinds[np.asarray(to_device(which, "cpu"))])

@@ -83,7 +83,8 @@ class _Search:
                 self.relax(int(cut))
             while self.bound.min() < self.enough and monotonic() < self.end and self.refine(int(self.bound.argmin())):
                 pass
-        return settle(self.problem, *self.decision, np.array(self.bound.min()), self.steps, rtol=self.rtol)
+        bound = self.bound.min() if np.isfinite(self.best) else np.inf            # the matching is no heuristic
+        return settle(self.problem, *self.decision, np.array(bound), self.steps, rtol=self.rtol)
 
     def attempt(self, assignment: NDArray) -> None:
         """Try an assignment at every cut, with the exact power of each."""

@@ -25,9 +25,10 @@ def least_deadline(problem: Deadline, shares: Any = None) -> NDArray:
     """
     xp, rows = namespace(problem.gain), problem.shape[:-2]
     most = xp.broadcast_to(problem.prune_max, problem.shape)
+    left = problem.prune_min <= problem.prune_max                          # options without a ratio are left out
 
     def crowding(log_deadline: NDArray) -> NDArray:
-        least = xp.min(least_band(replace(problem, deadline=xp.exp(log_deadline)), most), axis=-1)
+        least = xp.min(xp.where(left, least_band(replace(problem, deadline=xp.exp(log_deadline)), most), xp.inf), axis=-1)
         with np.errstate(divide="ignore", invalid="ignore"):
             need = (xp.sum(least, axis=-1) / problem.band if shares is None
                     else xp.max(least / (shares * problem.band[..., None]), axis=-1))

@@ -89,12 +89,12 @@ def solve_fastest(problem: FastestRound) -> FastestAllocation:
     soonest, unpruned, floor = _ends(xp, cell)
     hopeless = (floor > limit * (1 + ROUNDING)) | (soonest == xp.inf)
     pinned = ~hopeless & (floor >= limit * (1 - ROUNDING)) & (unpruned < xp.inf)
-    start = xp.where(hopeless, 1.0, soonest) * (1 + ROUNDING)
+    start = xp.where(soonest < xp.inf, soonest, 1.0) * (1 + ROUNDING)
 
     def loss(part: str) -> Callable[[NDArray], NDArray]:
         def excess(log_time: NDArray) -> NDArray:
             value = getattr(solve_kkt(replace(cell, deadline=xp.exp(log_time))), part)
-            return xp.where(hopeless | pinned, 0.0, xp.where(value > -xp.inf, value, xp.inf) / limit - 1)
+            return xp.where(hopeless | pinned, 0.0, xp.where(value > -xp.inf, value, xp.inf) / xp.where(pinned, 1.0, limit) - 1)
         return excess
 
     latency = _root(xp, loss("objective"), start)
@@ -104,11 +104,11 @@ def solve_fastest(problem: FastestRound) -> FastestAllocation:
 
 
 def _ends(xp: Any, cell: Deadline) -> tuple[NDArray, NDArray, NDArray]:
-    """Least latency with all pruning that is allowed, and with none and the options that then lose least; and that loss."""
+    """Least latency with all pruning that is allowed; with none, and the best of the options that then lose least; that loss."""
     lost = xp.broadcast_to(cell.noise + cell.pruning.value(cell.prune_min), cell.shape)
-    gentle = cell.of(xp.argmin(lost, axis=-1))
-    gentle = replace(gentle, prune_max=gentle.prune_min)
-    return least_deadline(cell), least_deadline(gentle), xp.sum(xp.min(lost, axis=-1), axis=-1)
+    least = xp.min(xp.where(cell.prune_min <= cell.prune_max, lost, xp.inf), axis=-1)
+    gentle = replace(cell, prune_max=cell.prune_min).only(lost <= least[..., None] * (1 + ROUNDING))
+    return least_deadline(cell), least_deadline(gentle), xp.sum(least, axis=-1)
 
 
 def _root(xp: Any, excess: Callable[[NDArray], NDArray], start: NDArray) -> NDArray:

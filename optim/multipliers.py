@@ -28,7 +28,8 @@ from optim.problem import Deadline
 
 @dataclass(frozen=True)
 class Multipliers:
-    """Progress that one more unit buys, splits being as they are; zero where a limit does not bind.
+    """Progress that one more unit buys, splits being as they are; zero where a limit does not bind, ``inf`` where no decision is
+    feasible.
 
     Attributes
     ----------
@@ -48,10 +49,11 @@ class Multipliers:
 
 def multipliers(problem: Deadline, found: Allocation) -> Multipliers:
     """Multipliers (1) of an optimal answer; of one problem or of a batch."""
-    xp, price = namespace(found.price), found.price[..., None]
+    xp, price, ok = namespace(found.price), found.price[..., None], found.objective < np.inf
     saved = savings(problem.of(found.option), found.ratio)
     second, watt, joule = (price * xp.where((price > 0) & xp.isfinite(v), v, 0.0) for v in saved)
-    return Multipliers(found.price, xp.sum(second, axis=-1), watt, joule)
+    whole = (xp.where(ok, v, xp.inf) for v in (found.price, xp.sum(second, axis=-1)))
+    return Multipliers(*whole, *(xp.where(ok[..., None], v, xp.inf) for v in (watt, joule)))
 
 
 class Savings(NamedTuple):

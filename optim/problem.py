@@ -25,6 +25,7 @@ from optim.costs import RoundCosts, pick
 from optim.pruning_cost import PruningCost
 
 Change = Callable[[NDArray], NDArray]
+LEFT_OUT = float(np.nextafter(1.0, 0.0))       # least pruning ratio of an option that may not be chosen
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,14 @@ class Deadline:
         check("noise", self.noise, "1", 0.0, np.inf)
         check("prune_max", self.prune_max, "1", 0.0, 1.0)
         check("prune_min", self.prune_min, "1", 0.0, 1.0)
+        xp = namespace(self.gain)
+        if not bool(xp.all((self.prune_min <= self.prune_max) | (self.prune_min == LEFT_OUT))):
+            raise ValueError(f"prune_min must be prune_max at most [1], got {self.prune_min} and {self.prune_max}")
         check("band", self.band, "Hz", 0.0, np.inf, positive=True)
         check("deadline", self.deadline, "s", 0.0, np.inf, positive=True)
-        if len(self.shape) < 2:
-            raise ValueError("costs must be (K, O), with one row a device and one column an option")
+        if len(self.shape) < 2 or 0 in self.shape:
+            raise ValueError("costs must be (..., K, O), with one row a device and one column an option, and one of everything "
+                             f"at least, got {self.shape}")
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -89,7 +94,13 @@ class Deadline:
         whole = [(*v.shape, 1, 1) for v in (self.band, self.deadline)]
         table = [tuple(v.shape) for v in (*vars(self.costs).values(), self.noise, self.prune_max, self.prune_min)]
         cost = self.pruning.value(0.5 * self.prune_max)
-        return np.broadcast_shapes(*each, *whole, *table, tuple(cost.shape))
+        try:
+            return np.broadcast_shapes(*each, *whole, *table, tuple(cost.shape))
+        except ValueError:
+            found = {name: tuple(v.shape) for name, v in {**vars(self), **vars(self.costs), "pruning": cost}.items()
+                     if hasattr(v, "shape")}
+            raise ValueError("gain, peak_power and energy_budget must be (..., K), band and deadline (...,), all else "
+                             f"(..., K, O), got {found}") from None
 
     def change(self, whole: Change, each: Change, table: Change) -> "Deadline":
         """The problem with its (...,) arrays, its (..., K) arrays and its (..., K, O) arrays changed."""
@@ -100,7 +111,10 @@ class Deadline:
 
     def to(self, convert: Change) -> "Deadline":
         """The problem with every array converted, as by ``torch.from_numpy``."""
-        costs, pruning = self.costs.each(convert), self.pruning.each(convert)
+        def doubles(v: NDArray) -> NDArray:
+            return float_arrays(convert(v))[1]
+
+        costs, pruning = self.costs.each(doubles), self.pruning.each(doubles)
         names = ("gain", "peak_power", "band", "deadline", "noise", "prune_max", "prune_min", "energy_budget")
         return Deadline(costs, pruning=pruning, **{name: convert(getattr(self, name)) for name in names})
 
@@ -151,7 +165,7 @@ class Deadline:
     def only(self, allowed: NDArray) -> "Deadline":
         """The problem with options left out where ``allowed`` (..., K, O) is false: no ratio is left to them."""
         xp = namespace(self.gain)
-        return replace(self, prune_min=xp.where(allowed, self.prune_min, float(np.nextafter(1.0, 0.0))))
+        return replace(self, prune_min=xp.where(allowed, self.prune_min, LEFT_OUT))
 
     def pinned(self, option: NDArray, ratio: NDArray) -> "Deadline":
         """The problem with option and pruning ratio fixed, both (..., K): bandwidth and power are left."""

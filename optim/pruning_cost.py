@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from channels.arrays import changed, float_arrays, namespace, to_numpy
 
+STEEPEST = 1e6          # exponent of a power law
+
 
 class PruningCost(Protocol):
     """Convex, increasing c(rho) >= 0 [1] with c(0) = 0, for K devices and O options."""
@@ -55,8 +57,9 @@ class PowerLaw:
         xp, scale, exponent = float_arrays(self.scale, self.exponent)
         if not bool(xp.all((scale > 0) & (scale < xp.inf))):
             raise ValueError(f"scale of a pruning cost must be positive and finite [1], got {self.scale}")
-        if not bool(xp.all((exponent >= 1) & (exponent < xp.inf))):
-            raise ValueError(f"exponent of a pruning cost must be at least 1 (convex) [1], got {self.exponent}")
+        if not bool(xp.all((exponent >= 1) & (exponent <= STEEPEST))):
+            raise ValueError(f"exponent of a pruning cost must be at least 1 (convex) and {STEEPEST:g} at most [1], got "
+                             f"{self.exponent}")
         object.__setattr__(self, "scale", scale)
         object.__setattr__(self, "exponent", exponent)
         object.__setattr__(self, "_steepness", xp.log(scale * exponent))
@@ -105,6 +108,9 @@ class PiecewiseLinear:
         xp, knots, heights = float_arrays(self.knots, self.heights)
         object.__setattr__(self, "knots", to_numpy(knots))
         object.__setattr__(self, "heights", heights)
+        if len(self.knots) < 2 or not bool(xp.all(heights < xp.inf)):
+            raise ValueError("knots must be two at least, with finite heights [1], got knots "
+                             f"{self.knots} and heights {self.heights}")
         if self.knots[0] != 0 or not np.all(np.diff(self.knots) > 0) or bool(xp.any(heights[..., 0] != 0)):
             raise ValueError(f"knots must rise from 0 and heights start at 0 [1], got knots {self.knots}")
         slopes = self._slopes()

@@ -3,12 +3,12 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from channels.arrays import float_arrays, namespace
+from channels.arrays import float_arrays
 from optim.allocation import Allocation
 from optim.answer import settle, statuses
 from optim.band import least_band, ratio_range
 from optim.costs import pick
-from optim.problem import Deadline
+from optim.problem import Deadline, check
 from optim.roots import falling_root
 
 
@@ -31,8 +31,11 @@ def solve_shares(problem: Deadline, shares: ArrayLike) -> Allocation:
         Its price is 0 and its lower bound what the devices would lose with a band each of their own: a valid
         certificate, and a loose one.
     """
-    xp = namespace(problem.gain)
-    mine = xp.broadcast_to((float_arrays(shares, problem.gain)[1] * problem.band[..., None])[..., None], problem.shape)
+    xp, each = float_arrays(shares, problem.gain)[:2]
+    check("shares", each, "1", 0.0, 1.0, closed=True)
+    if not bool(xp.all(xp.sum(xp.broadcast_to(each, problem.shape[:-1]), axis=-1) <= 1 + 1e-9)):
+        raise ValueError(f"shares must add up to 1 at most over the devices [1], got {each}")
+    mine = xp.broadcast_to((each * problem.band[..., None])[..., None], problem.shape)
     ratios = ratio_range(problem)
     low, high, able = (xp.broadcast_to(v, problem.shape) for v in (ratios.low, ratios.high, ratios.possible))
     low, high = xp.where(able, low, 0.5), xp.where(able, high, 0.5)

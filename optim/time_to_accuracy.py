@@ -30,7 +30,7 @@ from optim.deadline import solve_kkt
 from optim.deadlines import around, deadline_range, take
 from optim.dominated import undominated
 from optim.fastest import LONGEST, least_deadline
-from optim.problem import Deadline
+from optim.problem import Deadline, check
 from optim.scan import POINTS
 from optim.shares import solve_shares
 from optim.valleys import FINER, ROUGH, View, best_deadline, first_grid, many
@@ -60,6 +60,11 @@ def time_to_accuracy(problem: Deadline, worth: float | None = None, *, exponent:
         Its certificate is that of the deadline problem at the chosen deadline; the deadline itself is searched on grids.
         Where every deadline loses all progress the status is PROGRESS, and the numbers are those of the shortest.
     """
+    if worth is not None:
+        check("worth", worth, "s", 0.0, np.inf, closed=True)
+        if np.ndim(worth):
+            raise ValueError(f"worth must be one number for all rows of the batch [s], got {worth}")
+    check("exponent", exponent, "1", 0.0, np.inf)
     goal = Goal(worth, exponent)
     return telling_progress(_joint(problem, goal, start) if shares is None else _in_shares(problem, goal, shares))
 

@@ -84,8 +84,8 @@ def test_an_option_that_must_prune_a_little_may_still_be_the_best():
 
 def test_a_range_of_ratios_that_is_empty_is_no_option(rng):
     problem = fades(rng, rows=2)
-    problem = replace(problem, gain=problem.gain.max() * np.ones(problem.gain.shape),
-                      prune_min=np.array([0.95, 0.0])[:, None, None] * np.ones((2, 6, 1)))
+    problem = replace(problem, gain=problem.gain.max() * np.ones(problem.gain.shape))
+    problem = problem.only(np.array([False, True])[:, None, None] & np.ones((2, 6, 1), bool))
     found = solve_kkt(problem)
     assert np.isfinite(found.objective).tolist() == [False, True]
     assert [s.feasible for s in found.status] == [False, True]

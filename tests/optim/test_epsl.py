@@ -288,11 +288,21 @@ def test_an_infeasible_problem_is_an_answer(rng, solve):
         assert found.status is status
         assert np.isinf(found.latency)
         assert np.isinf(found.gap)
-        assert np.isinf(found.lower_bound)
+        assert np.isinf(found.lower_bound) == (status is Status.LINK or solve is solve_exact)
         assert not found.power.any()
         assert not found.assignment.any()
     crowd = instance(rng, 5, 4)
     assert solve(crowd).status is Status.BAND
+
+
+def test_what_the_greedy_rule_strands_is_bounded_as_ever():
+    """Two devices, the second of which hears one subchannel, which the first one takes."""
+    none, one = np.zeros(1), np.ones(1)
+    problem = EpslProblem(np.zeros((2, 1)), np.zeros((2, 1)), none, 1e6 * one, 1e6 * one, none,
+                          1e6 * np.array([[10.0, 9.0], [20.0, 0.0]]), 1e6, np.ones(2), 3.0, 1e-6)
+    stranded, best = solve_descent(problem), solve_exact(problem)
+    assert stranded.status is Status.BAND
+    assert 0 < stranded.lower_bound <= best.latency < np.inf
 
 
 def test_a_device_that_the_greedy_rule_strands_is_served_by_the_exact_method():

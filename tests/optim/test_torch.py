@@ -123,3 +123,13 @@ def test_an_infeasible_problem_is_the_same_answer_of_zeros(rng, device):
     assert found.status is expected.status
     assert float(found.objective) == np.inf
     assert float(found.bandwidth.sum()) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_single_precision_is_made_double(rng, kind, device):
+    """Whatever comes in, answers are doubles: where nobody prunes as where somebody does."""
+    problem = instance(rng, 4, 2, kind=kind)
+    single = problem.to(lambda values: tensor(values, device).to(torch.float32))
+    for deadline in (1.0, 1e3):
+        found = solve_kkt(replace(single, deadline=deadline * single.deadline))
+        assert {v.dtype for v in (found.objective, found.ratio, found.bandwidth)} == {torch.float64}
