@@ -52,4 +52,5 @@ def evaluate_all(model: nn.Sequential, models: Sequence[Params], x: Tensor, y: T
     each = [evaluate(model, weights, x, y) for weights in models]
     own = torch.stack([torch.nanmean(score.by_class[held]) for score, held in
                        zip(each if len(each) > 1 else each * len(labels), labels, strict=True) if len(held)]).tolist()
-    return Scores(*(sum(values) / len(values) for values in ([s.accuracy for s in each], [s.loss for s in each], own)))
+    known = [value for value in own if not math.isnan(value)] or [math.nan]           # who has classes that there are tests of
+    return Scores(*(sum(values) / len(values) for values in ([s.accuracy for s in each], [s.loss for s in each], known)))

@@ -96,7 +96,9 @@ def snapshot(probe: Probe, wanted: Wanted, batches: torch.Generator, rng: Callab
         loss, squares = loss + share * its_loss, squares + share * params.squared_norm(grads)
         own += probe.by_block(grads) / len(probe.shards)
         sampling += _sampling(probe, shard, grads, min(wanted.batch, size), batches) / len(probe.shards)
-    some, slopes, known = probe.parts(wanted.parts), [whole], whole if wanted.pruning.kind == "gradient" else {}
+    some, slopes, known = probe.parts(wanted.parts), [whole], Params()
+    if wanted.pruning.kind == "gradient":                                                          # statistics have none
+        known = {name: whole[name] if name in whole else torch.zeros_like(w) for name, w in probe.weights.items()}
     if wanted.parts > 1:
         slopes, squares = _slopes(probe, some)
     square = product(slopes)

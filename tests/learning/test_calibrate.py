@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from tiny_task import SMALL, descended, gradient, network, normed_blocks, plain, shard, shards, union
+from tiny_task import SMALL, descended, gradient, network, normed_blocks, plain, shard, shards, three_blocks, union
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
@@ -19,6 +19,7 @@ from learning.algorithms.split_fed_v1 import SplitFedV1
 from learning.calibrate import RATIOS, GradientLost, calibrate
 from learning.crossing import PLAIN, Compression
 from learning.distortion import Distortion
+from learning.masking import Pruning
 
 LR, CUTS = 0.2, (1, 2)
 
@@ -195,6 +196,15 @@ def test_statistics_of_batch_norm_are_neither_pruned_nor_moved_by_a_measurement(
     found = measured(net, data, SMALL, rounds=2, checkpoints=2)
     assert np.isfinite(np.sum(found.bias) + found.smoothness + np.sum(found.compression_noise))
     assert_close(params.values(net), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("make", [three_blocks, normed_blocks])
+def test_masks_by_gradient_are_measured_as_such(rng, make):
+    """Also where statistics of batch norm, which have no gradient, lie among the weights."""
+    net, data = network(make=make), shards(rng, 10, 20)
+    by_size, by_gradient = (calibrate(LightFedSL(net, plain(LR), pruning=Pruning(kind)), net, data, rounds=1, checkpoints=1,
+                                      cuts=(2,), batch=2, lr=LR).bias for kind in ("magnitude", "gradient"))
+    assert not np.isclose(by_size, by_gradient, rtol=1e-3).any()
 
 
 def test_a_pilot_that_diverges_gets_a_sentence(rng):

@@ -82,6 +82,12 @@ def test_one_model_serves_all_and_each_is_tested_on_its_own_classes():
     assert found.own_accuracy == pytest.approx((1 + (0.25 * 1 + 0.75 * 0.5)) / 2)
 
 
+def test_a_device_whose_classes_nobody_tests_is_no_part_of_the_mean():
+    found = evaluate_all(AS_IT_IS, [{}], SCORES[:1], LABELS[:1], [torch.tensor([0]), torch.tensor([1, 1])])
+    assert found.own_accuracy == 1
+    assert math.isnan(evaluate_all(AS_IT_IS, [{}], SCORES[:1], LABELS[:1], [torch.tensor([1])]).own_accuracy)
+
+
 def test_models_of_their_own_are_tested_one_by_one():
     """The second device's model swaps the scores: wrong on both classes but for the third sample."""
     net, models = linear()
