@@ -81,8 +81,8 @@ class Training:
 
         There are as many steps as the busiest device has batches; those of the others are spread over them evenly. Batch by
         batch a device has its ``share`` of the data, in proportion to the samples of the batch: in one pass over the data
-        all samples weigh the same, and with as many steps for all, devices weigh as their data. (Who takes the mean over those who
-        have a batch in a step gives them the part of the others.)
+        all samples weigh the same, and with as many steps for all, devices weigh as their data. (Who takes the mean over
+        those who have a batch in a step gives them the part of the others.)
         """
         sizes = {k: self.sizes(len(shards[k])) for k in draws}
         each = {k: self.batches(shards[k], draw) for k, draw in draws.items()}
