@@ -7,6 +7,8 @@ from wirelessfl.air import coherence_time
 from wirelessfl.record import SHARES
 from wirelessfl.settings import Scenario
 
+CAME = ["seed", "round", "accuracy", "latency_s", "energy_j", "uplink_bits", "downlink_bits", "left_out"]   # of decisions
+
 
 def headline(summary: pd.DataFrame, s: Scenario) -> pd.DataFrame:
     """Time and energy to the target, and final accuracy, per policy: mean and standard deviation over the seeds, in words.
@@ -30,8 +32,8 @@ def closing_table(summary: pd.DataFrame, timing: pd.DataFrame, s: Scenario) -> s
     """The headline of a run, and what deciding took of this computer's time."""
     title = (f"\nto a test accuracy of {s.training.target_accuracy:g} (mean of {s.training.smoothing} rounds), "
              f"over {s.seeds} seed{'s' * (s.seeds > 1)}:\n")
-    lasts = coherence_time(s)
-    blocks = f"\na round took {1e3 * summary['round_s'].median():.3g} ms in the median" + (
+    lasts, took = coherence_time(s), summary["round_s"][summary["round_s"] > 0]            # else no round took place
+    blocks = "" if took.empty else f"\na round took {1e3 * took.median():.3g} ms in the median" + (
         f", and gains last for about {1e3 * lasts:.3g} ms (the coherence time); in the model they last for the round"
         if np.isfinite(lasts) else "")
     walls = timing[["deciding_s", "training_s", "testing_s"]].sum()
@@ -43,8 +45,31 @@ def closing_table(summary: pd.DataFrame, timing: pd.DataFrame, s: Scenario) -> s
     return "\n".join([title, headline(summary, s).to_string(index=False), blocks, *lines])
 
 
+def alike(rounds: pd.DataFrame) -> str:
+    """Which policies made the same decisions in every round, by what came of them up to rounding; empty where all differ.
+
+    Parameters
+    ----------
+    rounds : DataFrame
+        One row a round (``record.rounds_table``).
+    """
+    groups: list[tuple[np.ndarray, list[str]]] = []
+    for policy, table in rounds.groupby("policy", sort=False):
+        mine = table[CAME].to_numpy(float)
+        same = next((names for other, names in groups if other.shape == mine.shape
+                     and np.allclose(other, mine, rtol=1e-9, atol=0, equal_nan=True)), None)
+        if same is not None:
+            same.append(str(policy))
+        elif table["latency_s"].any():                             # else no round took place
+            groups.append((mine, [str(policy)]))
+    said = [f"{' and '.join(', '.join(more).rsplit(', ', 1))} made the same decisions as {first} in every round"
+            for _, (first, *more) in groups if more]
+    return "; ".join(said)
+
+
 def spread(values: pd.Series) -> str:
-    """Mean and standard deviation to three digits."""
+    """Mean and standard deviation of those that there are, to three digits."""
+    values = values.dropna()
     if values.empty:
         return "-"
     return _digits(values.mean(), 3) + (f" ± {_digits(values.std(), 2)}" if len(values) > 1 else "")

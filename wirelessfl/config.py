@@ -4,6 +4,7 @@ import difflib
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,13 +29,17 @@ def choose(table: Mapping[str, T], name: str, key: str) -> T:
 
 
 def load(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Scenario:
-    """Read a scenario from TOML (the default one without a file), then apply ``section.key=value`` overrides.
+    """Read a scenario from TOML (the default one without a file), then apply overrides, each ``"section.key=value"``.
 
     Raises
     ------
     SettingsError
         With a sentence that names the key, what came and what is allowed.
     """
+    given = tuple(overrides)
+    if isinstance(overrides, str | Mapping) or not all(isinstance(each, str) for each in given):
+        raise SettingsError('overrides must be a sequence of "section.key=value", such as ["cell.devices=3"], '
+                            f"got {overrides!r}")
     table: dict[str, Any] = {}
     if path is not None:
         try:
@@ -43,7 +48,7 @@ def load(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Scena
             raise SettingsError(f"cannot read the scenario {path}: {error.strerror or error}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path} is not TOML: {error}") from None
-    for each in overrides:
+    for each in given:
         _override(table, each)
     return scenario(table)
 
@@ -77,12 +82,12 @@ def scenario(table: dict[str, Any]) -> Scenario:
 def _override(table: dict[str, Any], given: str) -> None:
     key, equals, text = given.partition("=")
     if not equals:
-        raise SettingsError(f"--set takes section.key=value, got {given!r}")
+        raise SettingsError(f"an override (--set) is section.key=value, got {given!r}")
     *sections, last = key.strip().split(".")
     for section in sections:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
-            raise SettingsError(f"--set {given}: {section} is not a section")
+            raise SettingsError(f"override {given}: {section} is not a section")
     table[last] = typed(text)
 
 
@@ -116,6 +121,11 @@ def keys(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
         nested = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
         found |= keys(field.annotation, f"{prefix}{name}.") if nested else {f"{prefix}{name}": field}   # type: ignore[arg-type]
     return found
+
+
+def differing(one: Scenario, other: Scenario) -> list[str]:
+    """Dotted names of the settings in which two scenarios differ."""
+    return [key for key in keys(Scenario) if attrgetter(key)(one) != attrgetter(key)(other)]
 
 
 def to_toml(found: Scenario) -> str:

@@ -18,7 +18,7 @@ import pandas as pd
 from learning.calibration import Calibration
 from learning.data import Dataset
 from learning.threads import at_a_time, divided
-from wirelessfl import build, calibration_file, checkpoint, plot
+from wirelessfl import build, calibration_file, checkpoint, plot, schemes
 from wirelessfl.config import SettingsError, choose, processors
 from wirelessfl.folder import (
     CHECKPOINTS,
@@ -29,6 +29,7 @@ from wirelessfl.folder import (
     held,
     manifest,
     now,
+    others,
     read_manifest,
     write_json,
     write_tables,
@@ -42,12 +43,13 @@ from wirelessfl.simulate import prepared, rounds
 from wirelessfl.world import world
 
 Watch = Callable[[Record], None]
+Pilot = Callable[[], None]
 CALIBRATION = "calibration.json"
 EVERY = 10          # rounds from one checkpoint to the next
 
 
-def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watch = lambda record: None,
-        every: int = EVERY, seeds: Sequence[int] | None = None, found: Dataset | None = None) -> pd.DataFrame:
+def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watch = lambda record: None, every: int = EVERY,
+        seeds: Sequence[int] | None = None, found: Dataset | None = None, pilot: Pilot = lambda: None) -> pd.DataFrame:
     """Simulate every policy and seed, and leave tables, manifest and pictures in ``folder``.
 
     Parameters
@@ -64,6 +66,8 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
         Some of the scenario's seeds, instead of all; what the first one gives to all (data, calibration) is the same.
     found : Dataset, optional
         What :func:`check` has loaded, where the scenario was checked already.
+    pilot : callable
+        Called before the bound's constants are measured, where they are: it may take minutes, and has no records.
 
     Returns
     -------
@@ -73,7 +77,8 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
     Raises
     ------
     SettingsError
-        Where the folder holds a run that was not finished, or another process is at work in it.
+        Where the folder holds a run that was not finished, or a finished one with other settings (the same ones are run again,
+        in its place), or another process is at work in it.
 
     Notes
     -----
@@ -86,14 +91,17 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
         if (folder / CHECKPOINTS).exists():
             raise SettingsError(f"{folder} holds a run that was not finished: `wirelessfl resume {folder}` goes on with it, or "
                                 "take another folder")
-        (folder / CALIBRATION).unlink(missing_ok=True)             # of an older run, perhaps
         made = manifest(scenario, workers)
         made["seeds"] = made["seeds"] if seeds is None else list(seeds)
-        return _run(scenario, found, folder, made, workers, watch, every)
+        if finished(folder) and (other := others(folder, scenario, made["seeds"])):
+            raise SettingsError(f"{folder} holds a finished run with other settings ({', '.join(other)}): take another folder "
+                                "(--out), or remove this one")
+        (folder / CALIBRATION).unlink(missing_ok=True)             # of an older run, perhaps
+        return _run(scenario, found, folder, made, workers, watch, every, pilot)
 
 
 def resume(folder: str | Path, *, workers: int = 1, watch: Watch = lambda record: None, every: int = EVERY,
-           found: Dataset | None = None) -> pd.DataFrame:
+           found: Dataset | None = None, pilot: Pilot = lambda: None) -> pd.DataFrame:
     """Go on with a run that was not finished; parameters as of :func:`run`.
 
     The tables are those of a run that nothing happened to, if the versions are the same; the manifest says when and with what
@@ -106,7 +114,7 @@ def resume(folder: str | Path, *, workers: int = 1, watch: Watch = lambda record
         if finished(folder):
             raise SettingsError(f"{folder} is finished: there is nothing to go on with")
         made["resumed"] = [*made.get("resumed", []), {"at": now(), "commit": commit(), "workers": workers}]
-        return _run(scenario, check(scenario) if found is None else found, folder, made, workers, watch, every)
+        return _run(scenario, check(scenario) if found is None else found, folder, made, workers, watch, every, pilot)
 
 
 def begun(folder: Path) -> tuple[dict[str, Any], Scenario]:
@@ -127,16 +135,19 @@ def check(scenario: Scenario) -> Dataset:
     if d.calibration:
         calibration_file.read(Path(d.calibration))
     calibration_file.fitted(scenario)
-    return build.check(scenario)
+    found = build.check(scenario)
+    for chosen in (POLICIES[policy] for policy in d.policies if POLICIES[policy].scheme):
+        schemes.check(chosen, world(scenario, scenario.seed, found))
+    return found
 
 
 def _run(scenario: Scenario, found: Dataset, folder: Path, made: dict[str, Any], workers: int, watch: Watch,
-         every: int) -> pd.DataFrame:
+         every: int, pilot: Pilot) -> pd.DataFrame:
     begun, before, records, order = time.time(), made["wall_time_s"], list[list[Record]](), _tasks(scenario, made["seeds"])
     made["ended"] = "running"
     write_json(folder / MANIFEST, made)
     with at_a_time(workers):
-        measured = _measured(scenario, found, folder)
+        measured = _measured(scenario, found, folder, pilot)
     made["ended"] = "interrupted"
     try:
         for one in _all(scenario, order, measured, folder, workers, watch, every):
@@ -151,10 +162,12 @@ def _run(scenario: Scenario, found: Dataset, folder: Path, made: dict[str, Any],
     return summary
 
 
-def _measured(scenario: Scenario, found: Dataset, folder: Path) -> Calibration:
+def _measured(scenario: Scenario, found: Dataset, folder: Path, pilot: Pilot) -> Calibration:
     """The calibration of the first seed's world: the folder's, if it has one."""
     path, first = folder / CALIBRATION, world(scenario, scenario.seed, found)
     if not path.exists():
+        if not scenario.decision.calibration:
+            pilot()
         write_json(path, dataclasses.asdict(calibrated(first, scenario.seed)))
     partition_picture(found.y_train.numpy(), first.parts, folder / "partition.png")
     try:

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from wirelessfl.config import SettingsError, scenario
+from wirelessfl.config import SettingsError, differing, scenario
 from wirelessfl.record import Record, allocations_table, rounds_table, timing_table
 from wirelessfl.settings import Scenario
 
@@ -43,6 +43,15 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], Scenario]:
         return {**found, "seeds": list(found["seeds"]), "ended": str(found["ended"])}, scenario(found["settings"])
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise SettingsError(f"{folder} holds no run: its {MANIFEST} is missing or broken ({type(error).__name__})") from None
+
+
+def others(folder: Path, s: Scenario, seeds: Sequence[int]) -> list[str]:
+    """Names of what is other than in these settings in those of the run that a folder holds."""
+    try:
+        made, there = read_manifest(folder)
+    except SettingsError:
+        return ["of another version"]
+    return differing(there, s) or ["seeds"] * (made["seeds"] != seeds)
 
 
 def now() -> str:

@@ -39,6 +39,7 @@ def latency_accuracy(rounds: pd.DataFrame, runs: pd.DataFrame, target: float, sm
         seeds = rounds["seed"].nunique()
         curves.set(ylabel="test accuracy [1]", ylim=(0, 1.02), xlim=(0, time[-1] or 1.0),
                    title=f"Test accuracy against simulated time (mean of {seeds} seeds and {smoothing} rounds)")
+        curves.set_xlabel("runs that have ended keep their last accuracy", fontsize=8, loc="right")
         curves.legend(title="policy", loc="lower right")
         bars.set(yticks=range(rounds["policy"].nunique()), yticklabels=rounds["policy"].unique(), xlabel="simulated time [s]",
                  ylim=(-0.6, rounds["policy"].nunique() - 0.4), title="time to the target: each seed, and the mean")

@@ -9,11 +9,11 @@ from learning.calibration import Calibration
 from optim.problem import Deadline
 from wirelessfl import calibration_file
 from wirelessfl.build import ONE_CUT
-from wirelessfl.config import SettingsError
 from wirelessfl.decider import Decider
 from wirelessfl.options import grouped, intervals
 from wirelessfl.policy import Policy
 from wirelessfl.pricing import priced
+from wirelessfl.schemes import check
 from wirelessfl.standing import time_of_progress
 from wirelessfl.world import World
 
@@ -31,9 +31,7 @@ def prepare(policy: Policy, w: World, measured: Calibration) -> Decider:
     Algorithms whose cut cannot change during a run (``build.ONE_CUT``) have one common split under every policy.
     """
     s = w.scenario
-    if policy.scheme and (s.decision.when == "once" or s.decision.every > 1 or w.algorithm.interval > 1):
-        raise SettingsError(f"policy {policy.scheme} decides all anew in every round: decision.when must be every-round, and "
-                            "decision.every and training.interval 1 [rounds]")
+    check(policy, w)
     policy = replace(policy, ratio=s.decision.fixed_ratio or policy.ratio) if policy.ratio else policy
     gamma, memory = calibration_file.fitted(s)
     least = 1.0 if policy.presence == "everyone" else s.decision.participation

@@ -49,6 +49,8 @@ def problem(w: World, measured: Calibration, gain: NDArray, download: float = 1.
 
     A client model's transfers count ``download`` and ``upload`` times.
     """
+    if np.shape(gain)[-1:] != (len(w.shards),):
+        raise ValueError(f"gain must be (..., {len(w.shards)}) power gains, one a device [1], got shape {np.shape(gain)}")
     check_values("gain", gain, "1", 0.0, 1.0, closed=True)
     return priced(w, measured, Gains(gain, gain), np.tile([download, upload], (len(w.shards), 1)))
 

@@ -28,6 +28,8 @@ from optim.personalised import Personalised, solve_personalised
 from optim.problem import Deadline
 from optim.shares import equal_shares
 from wirelessfl.config import SettingsError
+from wirelessfl.policy import Policy
+from wirelessfl.world import World
 
 SUBCHANNELS, EACH = 20, 2          # at least, and at least for each device
 SHARE = 0.5                        # of an unpruned round's mean time
@@ -47,6 +49,29 @@ class Scheme:
 
     solve: Callable[[Deadline, float, float], Allocation]
     times: Callable[[Deadline], NDArray]
+
+
+def check(policy: Policy, w: World) -> None:
+    """Refuse a scheme that has no meaning in a world, before anything is measured for it.
+
+    Raises
+    ------
+    SettingsError
+        Where decisions stand for several rounds, and as :func:`prune_kkt` does.
+    """
+    d = w.scenario.decision
+    if policy.scheme and (d.when == "once" or d.every > 1 or w.algorithm.interval > 1):
+        raise SettingsError(f"policy {policy.scheme} decides all anew in every round: decision.when must be every-round, and "
+                            "decision.every and training.interval 1 [rounds]")
+    if policy.scheme == "prune-kkt":
+        _prunable(*w.work(np.ones((len(w.shards), 2)), len(w.shards))[1])
+
+
+def _prunable(fixed: NDArray, kept: NDArray) -> None:
+    """Refuse uplinks (..., K, O) with a choice of options, or with less bits ``kept``, that pruning shrinks, than ``fixed``."""
+    if fixed.shape[-1] > 1 or np.any(fixed > kept):
+        raise SettingsError("policy prune-kkt is for algorithms that send models and nothing else, and have no options: take "
+                            "training.algorithm=personalised or fedavg, and close decision.update_bits")
 
 
 def epsl_descent(p: Deadline, deadline: float = 0.0, mean: float = 0.0) -> Allocation:
@@ -79,10 +104,9 @@ def prune_kkt(p: Deadline, deadline: float, mean: float) -> Allocation:
     SettingsError
         Where there is a choice of options, or most of what is sent is nothing that pruning shrinks.
     """
-    t = p.costs.each(lambda values: np.broadcast_to(values, p.shape)[..., 0])
-    if p.shape[-1] > 1 or np.any(t.fixed_bits > t.kept_bits):
-        raise SettingsError("policy prune-kkt is for algorithms that send models and nothing else, and have no options: take "
-                            "training.algorithm=personalised or fedavg, and close decision.update_bits")
+    t = p.costs.each(lambda values: np.broadcast_to(values, p.shape))
+    _prunable(t.fixed_bits, t.kept_bits)
+    t = t.each(lambda values: values[..., 0])
     reach, most = p.gain * p.peak_power, np.broadcast_to(p.prune_max, p.shape)[..., 0]
     weights = np.broadcast_to(p.pruning.value(np.ones(p.shape)), p.shape)[..., 0]          # as the shares of the data
     whole = replace(p.costs, fixed_bits=np.zeros(()), kept_bits=p.costs.fixed_bits + p.costs.kept_bits)

@@ -34,7 +34,7 @@ def test_a_file_and_overrides_are_read_in_turn(tmp_path):
     ("training.dropout=1.0", "training.dropout .*less than 1, got 1.0"),
     ("devices.slowest_gflops=9", "slowest_gflops is above devices.fastest_gflops"),
     ("cell.nearest_m=900", r"cell.nearest_m must be below cell.radius_m \[m\]"),
-    ("cell", "--set takes section.key=value, got 'cell'"),
+    ("cell", r"an override \(--set\) is section.key=value, got 'cell'"),
     ("seed.x=1", "seed .*integer"),
     ("decision.policies=[]", "decision.policies .*at least 1 item"),
     ('decision.policies=["joint", "joint"]', "decision.policies names one twice"),
@@ -44,6 +44,13 @@ def test_a_file_and_overrides_are_read_in_turn(tmp_path):
 def test_a_bad_setting_gets_a_sentence(override, sentence):
     with pytest.raises(SettingsError, match=sentence):
         load(None, [override])
+
+
+@pytest.mark.parametrize("overrides", [{"cell.devices": 3}, "cell.devices=3", [("cell.devices", 3)]])
+def test_overrides_that_are_no_sequence_of_settings_get_a_sentence(overrides):
+    with pytest.raises(SettingsError, match=r'^overrides must be a sequence of "section\.key=value", .*, got ') as told:
+        load(overrides=overrides)
+    assert repr(overrides) in str(told.value)
 
 
 @pytest.mark.parametrize(("override", "sentence"), [

@@ -21,6 +21,12 @@ def test_the_example_of_the_api_finds_a_certified_decision(capsys):
     assert found.gap < 1e-6
 
 
+def test_a_problem_of_plain_arrays_is_solved():
+    names = run(SOLVER, "RoundCosts")
+    assert names["found"].status.feasible
+    assert names["found"].objective < names["equal"].objective
+
+
 def test_a_constraint_of_ones_own_holds():
     found = run(SOLVER, "extra=")
     fair = found["fair"].ratio

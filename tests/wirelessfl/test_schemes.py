@@ -10,7 +10,8 @@ import wirelessfl as wfl
 from optim.allocation import Status
 from optim.answer import at_full_power
 from optim.problem import Deadline
-from wirelessfl.config import SettingsError
+from wirelessfl.__main__ import main
+from wirelessfl.config import SettingsError, to_toml
 from wirelessfl.policy import POLICIES
 from wirelessfl.prepare import prepare
 from wirelessfl.pricing import problem
@@ -126,6 +127,25 @@ def test_a_scheme_is_refused_where_it_has_no_meaning(parallel, personal):
     late = wfl.load_scenario(overrides=(*SMALL, "training.algorithm=personalised", "decision.every=2"))
     with pytest.raises(SettingsError, match=r"decision\.every"):
         prepare(POLICIES["prune-kkt"], wfl.world(late, 0), personal[2])
+
+
+@pytest.mark.parametrize("command", ["run", "solve", "sweep"])
+@pytest.mark.parametrize(("settings", "sentence"), [
+    (("training.algorithm=epsl",), "send models and nothing else"),
+    (("training.algorithm=light-fedsl", "decision.splits=[2]", "decision.update_bits=[4, 8]"), "close decision.update_bits"),
+    (("training.algorithm=personalised", "decision.every=2"), "decision.every and training.interval 1")])
+def test_a_scheme_that_has_no_meaning_is_refused_before_any_work(tmp_path, monkeypatch, capsys, command, settings, sentence):
+    monkeypatch.setattr("wirelessfl.known.measure", lambda w: pytest.fail("a pilot was run"))
+    settings = (*SMALL, *settings, 'decision.policies=["prune-kkt", "joint"]')
+    given = [f"--set={each}" for each in settings]
+    if command == "sweep":
+        (tmp_path / "mine.toml").write_text(to_toml(wfl.load_scenario(overrides=settings)))
+        (tmp_path / "lr.toml").write_text('scenario = "mine.toml"\n[grid]\n"training.lr" = [0.1]\n')
+        given = [str(tmp_path / "lr.toml")]
+    out = [] if command == "solve" else ["--out", str(tmp_path / "out")]
+    assert main([command, *given, *out]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_energy_for_it_a_decision_is_infeasible_and_says_so(parallel):

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -127,6 +128,12 @@ def test_a_problem_of_a_world_is_solved_and_graded_through_the_face(world, measu
     assert wfl.residual(problem, found).feasibility < 1e-8
     fixed = problem.of(found.option)
     assert_allclose(wfl.solve_cvxpy(fixed).objective, wfl.solve_kkt(fixed).objective, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 3), ()])
+def test_gains_that_are_not_one_a_device_get_a_sentence(world, measured, shape):
+    with pytest.raises(ValueError, match=re.escape(f"gain must be (..., 4) power gains, one a device [1], got shape {shape}")):
+        wfl.problem(world, measured, np.full(shape, 1e-9))
 
 
 def test_the_target_is_reached_when_the_smoothed_accuracy_does():

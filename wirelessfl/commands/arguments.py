@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from wirelessfl.settings import Scenario
+
 Commands = Any          # what ``ArgumentParser.add_subparsers`` gives
 Command = Callable[[argparse.Namespace], int]
 
@@ -23,6 +25,11 @@ def scenario(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scenario", nargs="?", type=Path, help="a TOML file; the default scenario without one")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                         help="override a setting, such as cell.devices=20")
+
+
+def pilot(s: Scenario) -> str:
+    """What is told before a pilot is run, on which nothing is heard for a while."""
+    return f"measuring the bound's constants along a pilot of {s.decision.pilot_rounds} rounds"
 
 
 def workers(parser: argparse._ActionsContainer) -> None:

@@ -1,6 +1,7 @@
 """``wirelessfl run`` and ``wirelessfl resume``."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -10,8 +11,8 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from wirelessfl.closing import closing_table
-from wirelessfl.commands.arguments import Commands, command, scenario, workers
+from wirelessfl.closing import alike, closing_table
+from wirelessfl.commands.arguments import Commands, command, pilot, scenario, workers
 from wirelessfl.config import load
 from wirelessfl.experiment import begun, check, resume, run
 from wirelessfl.folder import TIMING
@@ -47,13 +48,15 @@ def _watched(s: Scenario, seeds: int, folder: Path, workers: int, start: Callabl
     print(f"{s.name}: {len(s.decision.policies)} policies x {seeds} seeds, {workers} workers -> {folder}")
     with tqdm(total=len(s.decision.policies) * seeds * s.training.rounds, unit="round", dynamic_ncols=True) as bar:
         def watch(record: Record) -> None:
-            if np.isfinite(record.accuracy):                       # else it was not tested
+            if np.isfinite(record.accuracy) and record.elapsed:    # else it was not tested, or no round took place
                 bar.set_postfix_str(f"{record.policy} seed {record.seed}: round {record.round + 1}, accuracy "
                                     f"{record.accuracy:.3f}, {record.elapsed:.1f} s simulated", refresh=False)
             done[record.policy, record.seed] = record.round + 1
             bar.update(sum(done.values()) - bar.n)
 
-        summary = start(folder, workers=workers, watch=watch, found=found)
+        summary = start(folder, workers=workers, watch=watch, found=found, pilot=lambda: bar.write(pilot(s), file=sys.stderr))
     print(closing_table(summary, pd.read_csv(folder / TIMING), s))
+    if same := alike(pd.read_csv(folder / "rounds.csv")):
+        print(same)
     print(f"\ntables and pictures: {folder}/")
     return 1 if summary["advice"].any() else 0

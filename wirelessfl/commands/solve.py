@@ -1,6 +1,7 @@
 """``wirelessfl solve``."""
 
 import argparse
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from optim.absence import absence_added
 from optim.allocation import Allocation
 from optim.deadline import residual
 from optim.problem import Deadline
-from wirelessfl.commands.arguments import Commands, command, scenario
+from wirelessfl.commands.arguments import Commands, command, pilot, scenario
 from wirelessfl.config import choose, load
 from wirelessfl.known import calibrated
 from wirelessfl.options import FIELDS, LEVERS
@@ -20,6 +21,7 @@ from wirelessfl.prepare import prepare
 from wirelessfl.presence import afresh
 from wirelessfl.pricing import constants, priced
 from wirelessfl.record import allocation_table
+from wirelessfl.schemes import check
 from wirelessfl.world import World, world
 
 
@@ -32,6 +34,9 @@ def _solve(options: argparse.Namespace) -> int:
     s = load(options.scenario, options.set)
     chosen = choose(POLICIES, s.decision.policies[0], "decision.policies")
     w = world(s, s.seed)
+    check(chosen, w)
+    if not s.decision.calibration:
+        print(pilot(s), file=sys.stderr)
     measured = calibrated(w, s.seed)
     seen = w.air.start(w.rng("fading", 0)).seen(w.rng("estimates", 0), w.knowledge, s.decision.outage)
     decider = prepare(chosen, w, measured)
@@ -51,7 +56,8 @@ def _solve(options: argparse.Namespace) -> int:
         away = f"{np.flatnonzero(~who).tolist()}, for {lost:.3g} of a round's progress; with everyone "
         print(f"sit out   {away}it would take {float(everyone.latency.max()) * 1e3:.4g} ms\n" if everyone.status.feasible else
               f"left out  {away}there is no decision: {decider.advice(p, everyone)}\n")
-    _print_grades(replace(decider.allowed(whole), deadline=found.deadline), decider.own(found), certified=decider.policy.band)
+    _print_grades(replace(decider.allowed(whole), deadline=found.deadline), decider.own(found), bool(who.all()),
+                  certified=decider.policy.band)
     return 0
 
 
@@ -74,10 +80,10 @@ def _print_decision(found: Allocation, w: World, gain: np.ndarray, who: np.ndarr
         print(f"interval  client sides are averaged every {w.algorithm.interval} rounds\n")
 
 
-def _print_grades(problem: Deadline, found: Allocation, *, certified: bool) -> None:
-    grade = residual(problem, found)
+def _print_grades(problem: Deadline, found: Allocation, everyone: bool, *, certified: bool) -> None:
+    grade, among = residual(problem, found), "" if everyone else " among those who take part"
     print(f"round     {float(found.latency.max()) * 1e3:.4g} ms, {float(found.energy.sum()) * 1e3:.4g} mJ\n"
-          f"objective {float(found.objective):.6g} of a round's progress is lost by the bound")
+          f"objective {float(found.objective):.6g} of a round's progress is lost by the bound{among}")
     if certified:
         print(f"price     {float(found.price) * 1e6:.4g} of a round's progress per MHz\n"
               f"gap       {float(found.gap):.2g} of the objective, certified over all splits\n"
