@@ -11,11 +11,12 @@ from optim.answer import impossible
 from optim.band import least_band
 from optim.costs import uplink_load
 from optim.fastest import LONGEST, least_deadline
-from optim.problem import Deadline
+from optim.problem import Deadline, one
 
 
 def advice(problem: Deadline, found: Allocation, shares: NDArray | None = None, names: NDArray | None = None) -> str:
     """Name the constraint, the devices (from 0, or by their ``names`` (K,)) and the cure. For one problem, not a batch."""
+    one(problem)
     dead, late, hungry = impossible(problem)
     names = np.arange(len(dead)) if names is None else names
     status: Status = found.status

@@ -21,7 +21,7 @@ from optim.band import least_band
 from optim.branch import branch, candidates
 from optim.curves import cheapest
 from optim.price import search
-from optim.problem import Deadline
+from optim.problem import Deadline, one
 
 TINY = 1e-12      # a loss of progress below this is none
 GAP = 1e-4        # a certified gap that is good enough
@@ -57,6 +57,7 @@ def solve_kkt(problem: Deadline, *, price: ArrayLike | None = None, rtol: float 
 def residual(problem: Deadline, found: Allocation) -> Residual:
     """How far an answer to one problem, from whatever solver, is from the optimality conditions of (1); ``inf`` in all for an
     infeasible one."""
+    one(problem)
     if not found.status.feasible:
         return Residual(*4 * (np.inf,))
     xp, fixed, price = namespace(found.price), problem.of(found.option), found.price

@@ -173,6 +173,12 @@ class Deadline:
         return replace(self.of(option), prune_max=fixed, prune_min=fixed)
 
 
+def one(problem: Deadline) -> None:
+    """Refuse a batch."""
+    if len(problem.shape) != 2:
+        raise ValueError(f"problem must be one, (K, O), got a batch of shape {problem.shape}: take problem.rows(...) of it")
+
+
 def _same(values: NDArray) -> NDArray:
     return values
 

@@ -95,9 +95,7 @@ def fate(rng: np.random.Generator, planned: Allocation, problem: Deadline, truth
     upward = packets.send(rng, np.where(downward.arrived, bits, 0.0), asked, carried)
     computing = np.maximum(planned.latency - mean * (over(bits, asked) + over(down.bits, down.chosen)), 0.0)
     mine, needed = np.maximum(computing - serving, 0.0), planned.energy - planned.power * mean * over(bits, asked)
-    left = np.broadcast_to(np.asarray(left, float), needed.shape)
-    lives: NDArray = np.where(left < needed, mine * over(np.minimum(left, needed), needed),
-                              computing + over(left - needed, planned.power))
+    lives = _lives(np.broadcast_to(np.asarray(left, float), needed.shape), mine, needed, computing, planned.power)
     took = downward.time + np.where(downward.arrived, computing, 0.0) + upward.time
     dies = downward.arrived & (downward.time + lives * (1 + 1e-12) < took)
     given_up = np.where(np.isfinite(took), np.where(dies, np.maximum(downward.time + lives, planned.latency), np.inf),
@@ -113,3 +111,11 @@ def fate(rng: np.random.Generator, planned: Allocation, problem: Deadline, truth
     return Fate(latency, np.minimum(energy, left), upward.arrived & downward.arrived & (took <= latency),
                 took > planned.latency.max() * (1 + 1e-9), upward.outage, downward.outage,
                 download=fetched, computing=own, serving=computed - own, upload=busy - computed)
+
+
+def _lives(left: NDArray, mine: NDArray, needed: NDArray, computing: NDArray, power: NDArray) -> NDArray:
+    """How long the energy that is ``left`` lasts from the download on [s]: its own part of the computing takes ``mine`` [s] and so
+    much as is ``needed`` [J], the server's the rest of ``computing`` [s] and nothing, and sending its ``power`` [W]."""
+    found: NDArray = np.where(left < needed, mine * over(np.minimum(left, needed), needed),
+                              computing + over(left - needed, power))
+    return found

@@ -148,6 +148,8 @@ CAUSES = ("placement", "fading", "forecast", "speed", "partition", "weights", "b
 
 def world(s: Scenario, seed: int, found: Dataset | None = None) -> World:
     """Draw one seed of a scenario. Policies that are compared on one seed live in the same world."""
+    if seed < 0:
+        raise ValueError(f"seed must be a whole number of 0 or more, got {seed}")
     found = check(s) if found is None else found
     words = np.random.SeedSequence(seed).generate_state(len(CAUSES))
     seeds = {cause: int(word) for cause, word in zip(CAUSES, words, strict=True)}

@@ -76,6 +76,14 @@ def test_an_infeasible_answer_has_no_grade_and_everything_to_gain(rng):
     assert all(np.all(values == np.inf) for values in vars(multipliers(problem, found)).values())
 
 
+def test_one_answer_is_graded_and_advised_at_a_time(rng):
+    problem = instance(rng, 3)
+    many = replace(problem, deadline=problem.deadline * np.ones(2))
+    for of_one in (residual, advice):
+        with pytest.raises(ValueError, match=r"problem must be one, \(K, O\), got a batch of shape \(2, 3, 1\)"):
+            of_one(many, solve_kkt(many))
+
+
 def test_the_cure_speaks_of_pruning_where_there_is_some(rng):
     problem = instance(rng, 3)
     problem = replace(problem, deadline=0.5 * least_deadline(problem))
