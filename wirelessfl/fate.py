@@ -114,8 +114,8 @@ def fate(rng: np.random.Generator, planned: Allocation, problem: Deadline, truth
 
 
 def _lives(left: NDArray, mine: NDArray, needed: NDArray, computing: NDArray, power: NDArray) -> NDArray:
-    """How long the energy that is ``left`` lasts from the download on [s]: its own part of the computing takes ``mine`` [s] and so
-    much as is ``needed`` [J], the server's the rest of ``computing`` [s] and nothing, and sending its ``power`` [W]."""
+    """How long the energy that is ``left`` lasts from the download on [s]: its own part of the computing takes ``mine`` [s] and
+    what is ``needed`` [J], the server's the rest of ``computing`` [s] and nothing, and sending its ``power`` [W]."""
     found: NDArray = np.where(left < needed, mine * over(np.minimum(left, needed), needed),
                               computing + over(left - needed, power))
     return found
