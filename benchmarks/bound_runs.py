@@ -118,13 +118,13 @@ def checkpoints(w: World, pull: Pull) -> Iterator[tuple[int, Probe]]:
             yield number, Probe(w.net, model, w.shards, [len(s) for s in w.shards])
 
 
-def measured(w: World, pulls: Sequence[Pull], rounds: int, samples: int = 64) -> Calibration:
+def measured(w: World, pulls: Sequence[Pull], rounds: int, samples: int = 64, checkpoints: int = 5) -> Calibration:
     """A calibration that knows all ``pulls``, along a pilot of so many rounds; it measures every variant at every cut."""
     t, ways = w.scenario.training, list(dict.fromkeys(pull.compression for pull in pulls))
     with one_thread():
-        return calibrate(w.algorithm, w.net, w.shards, rounds=rounds, cuts=sorted({pull.cut for pull in pulls}), batch=t.batch,
-                         lr=t.lr, samples=samples, seed=w.seeds["forecast"], compressions=ways,
-                         intervals=sorted({1, *(pull.interval for pull in pulls)}))
+        return calibrate(w.algorithm, w.net, w.shards, rounds=rounds, checkpoints=checkpoints,
+                         cuts=sorted({pull.cut for pull in pulls}), batch=t.batch, lr=t.lr, samples=samples,
+                         seed=w.seeds["forecast"], compressions=ways, intervals=sorted({1, *(pull.interval for pull in pulls)}))
 
 
 def known(w: World, found: Calibration, pull: Pull) -> Constants:
