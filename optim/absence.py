@@ -45,8 +45,8 @@ def absence_added(known: Constants, weights: NDArray, who: NDArray, missed: Arra
     """What a round with ``who`` adds to :func:`absence` of all rounds that remember it, if those are not off in the mean [1].
 
     Summed over a run it is what is lost in it. It is what choosing who takes part has to weigh; for a memory of one round the
-    two are the same. A choice that ``stands`` for several rounds is remembered as one: by what it leaves at their end, which is
-    more than what they lose on their way there.
+    two are the same. A choice that ``stands`` for several rounds is remembered as one: by what it leaves at their end, which
+    in the mean over a run is more than what they lose on their way there.
     """
     whole = _as_one(memory, stands)
     m, left = missing(weights, who, missed, whole), (1 - 1 / whole) * np.broadcast_to(np.asarray(missed, float), weights.shape)
