@@ -15,9 +15,9 @@ sum omega^2 / u of sampling noise, either form below gives
 
 *Relative* (ours): biases are measured relative to the gradient, as ratios of sums over some rounds of a pilot run (summing
 (1) asks for all of them): kappa(rho) = scale rho^exponent by pruning, kappa_0 by compression (dropout is unbiased, what lies
-behind it is not), delta by averaging client sides seldom (decisions take in its place what that misses of the descent to first order, for which
-nothing is bounded). All devices alike in the pilot; those that decide differently are joined by Jensen's inequality, and the
-three are added. With steps longer than 1 / beta, gradients stay larger than (1) allows: u is then what the
+behind it is not), delta by averaging client sides seldom (decisions take in its place what that misses of the descent to first
+order, for which nothing is bounded). All devices alike in the pilot; those that decide differently are joined by Jensen's
+inequality, and the three are added. With steps longer than 1 / beta, gradients stay larger than (1) allows: u is then what the
 pilot's rounds had to lose, mean |grad F|^2 - eta beta sigma^2 sum omega^2, if that is more (``Constants.pace``):
 
 .. math:: c_k = (1 + r)\, \omega_k \kappa(\rho_k),\quad
