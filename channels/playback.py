@@ -25,9 +25,7 @@ class Playback:
     @property
     def mean_gain(self) -> NDArray:
         """Mean power gain (K,) over time, of a link over all subchannels [1]."""
-        lasting = np.diff(self.trace.time, append=self.trace.time[0] + self.trace.duration)
-        mean: NDArray = np.average(over_band(self.trace.gain), axis=0, weights=lasting if np.isfinite(lasting).all() else None)
-        return mean
+        return self.trace.mean
 
     def start(self, rng: np.random.Generator) -> "Playing":
         """The links at the beginning of the recording."""
@@ -58,7 +56,7 @@ class Playing:
     @property
     def mean_gain(self) -> NDArray:
         """That of the whole recording (K,) [1]."""
-        return Playback(self.trace).mean_gain
+        return self.trace.mean
 
     def seen(self, rng: np.random.Generator, knowledge: Knowledge, outage: float = 0.0) -> Gains:
         """What the gains are taken for: as they were a delay ago.

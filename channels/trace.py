@@ -10,11 +10,13 @@ Two kinds of file say the same:
 import csv
 import zipfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from channels.links import over_band
 from channels.units import db_to_linear, linear_to_db
 
 COLUMNS = ("time_s", "device", "subchannel", "gain_db")
@@ -60,6 +62,13 @@ class Trace:
     def duration(self) -> float:
         """Time until the trace begins again [s]: the last row holds as long as the one before; a single row for ever."""
         return float(2 * self.time[-1] - self.time[-2] - self.time[0]) if len(self.time) > 1 else np.inf
+
+    @cached_property
+    def mean(self) -> NDArray:
+        """Mean gain (K,) over time, of a link over all subchannels [1]."""
+        lasting = np.diff(self.time, append=self.time[0] + self.duration)
+        found: NDArray = np.average(over_band(self.gain), axis=0, weights=lasting if np.isfinite(lasting).all() else None)
+        return found
 
     def at(self, time: ArrayLike) -> NDArray:
         """Gains (..., K, M) [1] at ``time`` (...) [s] >= 0, counted from the first row: those of the last row not after it.

@@ -48,7 +48,7 @@ def _devices(numbers: NDArray) -> str:
 def _shortest(problem: Deadline, shares: NDArray | None) -> str:
     shortest = float(least_deadline(problem, shares))
     if np.isfinite(shortest):
-        return f"allow at least {shortest:.4g} s" + " (pruned to the limit)" * bool(np.any(problem.prune_max > problem.prune_min))
+        return f"allow at least {shortest:.4g} s" + " (pruned to the limit)" * bool((problem.prune_max > problem.prune_min).any())
     return "no deadline is long enough: raise the energy budgets too"
 
 

@@ -62,7 +62,7 @@ def fixed_split(problem: Deadline, rng: Generator) -> Allocation:
 
 def no_pruning(problem: Deadline, rng: Generator) -> Allocation:
     """No more pruning than the least that is asked for; split, band and power decided jointly."""
-    return solve_kkt(replace(problem, prune_max=problem.prune_min))
+    return solve_kkt(problem.unpruned())
 
 
 def max_power(problem: Deadline, rng: Generator) -> Allocation:

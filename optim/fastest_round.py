@@ -94,7 +94,8 @@ def solve_fastest(problem: FastestRound) -> FastestAllocation:
     def loss(part: str) -> Callable[[NDArray], NDArray]:
         def excess(log_time: NDArray) -> NDArray:
             value = getattr(solve_kkt(replace(cell, deadline=xp.exp(log_time))), part)
-            return xp.where(hopeless | pinned, 0.0, xp.where(value > -xp.inf, value, xp.inf) / xp.where(pinned, 1.0, limit) - 1)
+            value = xp.where(value > -xp.inf, value, xp.inf)
+            return xp.where(hopeless | pinned, 0.0, xp.where(limit > 0, value / xp.where(limit > 0, limit, 1.0) - 1, value))
         return excess
 
     latency = _root(xp, loss("objective"), start)
@@ -107,7 +108,7 @@ def _ends(xp: Any, cell: Deadline) -> tuple[NDArray, NDArray, NDArray]:
     """Least latency with all pruning that is allowed; with none, and the best of the options that then lose least; that loss."""
     lost = xp.broadcast_to(cell.noise + cell.pruning.value(cell.prune_min), cell.shape)
     least = xp.min(xp.where(cell.prune_min <= cell.prune_max, lost, xp.inf), axis=-1)
-    gentle = replace(cell, prune_max=cell.prune_min).only(lost <= least[..., None] * (1 + ROUNDING))
+    gentle = cell.unpruned().only(lost <= least[..., None] * (1 + ROUNDING))
     return least_deadline(cell), least_deadline(gentle), xp.sum(least, axis=-1)
 
 

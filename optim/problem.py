@@ -167,6 +167,10 @@ class Deadline:
         xp = namespace(self.gain)
         return replace(self, prune_min=xp.where(allowed, self.prune_min, LEFT_OUT))
 
+    def unpruned(self) -> "Deadline":
+        """The problem with no more pruning than the least that is asked for; options that are left out stay so."""
+        return replace(self, prune_max=namespace(self.gain).minimum(self.prune_min, self.prune_max))
+
     def pinned(self, option: NDArray, ratio: NDArray) -> "Deadline":
         """The problem with option and pruning ratio fixed, both (..., K): bandwidth and power are left."""
         fixed = ratio[..., None]

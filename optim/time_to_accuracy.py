@@ -135,5 +135,5 @@ def _range(problem: Deadline, shares: Any) -> tuple[NDArray, NDArray]:
     """Deadlines worth trying in fixed shares (...,): from the shortest that is feasible to the one at which nothing is pruned."""
     xp, low = namespace(problem.gain), least_deadline(problem, shares)
     unpruned = problem.of(xp.argmin(xp.broadcast_to(problem.noise, problem.shape), axis=-1))
-    high = least_deadline(replace(unpruned, prune_max=unpruned.prune_min), shares)
+    high = least_deadline(unpruned.unpruned(), shares)
     return low * (1 + 1e-9), xp.where(xp.isfinite(high), xp.maximum(high, low) * (1 + 1e-9), 16 * low)

@@ -24,12 +24,12 @@ from wirelessfl.folder import (
     CHECKPOINTS,
     MANIFEST,
     SUMMARY,
+    changed_settings,
     commit,
     finished,
     held,
     manifest,
     now,
-    others,
     read_manifest,
     write_json,
     write_tables,
@@ -40,7 +40,7 @@ from wirelessfl.policy import POLICIES
 from wirelessfl.record import Record, allocations_table, reached, rounds_table
 from wirelessfl.settings import Scenario
 from wirelessfl.simulate import prepared, rounds
-from wirelessfl.world import world
+from wirelessfl.world import all_at_once, world
 
 Watch = Callable[[Record], None]
 Pilot = Callable[[], None]
@@ -93,7 +93,7 @@ def run(scenario: Scenario, folder: str | Path, *, workers: int = 1, watch: Watc
                                 "take another folder")
         made = manifest(scenario, workers)
         made["seeds"] = made["seeds"] if seeds is None else list(seeds)
-        if finished(folder) and (other := others(folder, scenario, made["seeds"])):
+        if finished(folder) and (other := changed_settings(folder, scenario, made["seeds"])):
             raise SettingsError(f"{folder} holds a finished run with other settings ({', '.join(other)}): take another folder "
                                 "(--out), or remove this one")
         (folder / CALIBRATION).unlink(missing_ok=True)             # of an older run, perhaps
@@ -136,8 +136,10 @@ def check(scenario: Scenario) -> Dataset:
         calibration_file.read(Path(d.calibration))
     calibration_file.fitted(scenario)
     found = build.check(scenario)
-    for chosen in (POLICIES[policy] for policy in d.policies if POLICIES[policy].scheme):
-        schemes.check(chosen, world(scenario, scenario.seed, found))
+    first = world(scenario, scenario.seed, found)
+    all_at_once(first)
+    for policy in d.policies:
+        schemes.check(POLICIES[policy], first)
     return found
 
 

@@ -24,7 +24,7 @@ class Fate:
     arrived : bool array
         Whether the server has its part of the round.
     late : bool array
-        Whether it took longer than the round was planned to take.
+        Whether it took longer than the round was planned to take, or would have with more energy.
     uplink_outage, downlink_outage : bool array
         Whether a rate that was chosen for it was more than its link carried.
     download, computing, serving, upload : array
@@ -100,7 +100,7 @@ def fate(rng: np.random.Generator, planned: Allocation, problem: Deadline, truth
     dies = downward.arrived & (downward.time + lives * (1 + 1e-12) < took)
     given_up = np.where(np.isfinite(took), np.where(dies, np.maximum(downward.time + lives, planned.latency), np.inf),
                         planned.latency)
-    took = np.where(dies, np.inf, took)
+    late, took = took > planned.latency.max() * (1 + 1e-9), np.where(dies, np.inf, took)
     latency = np.minimum(took, np.minimum(given_up, patience * planned.latency.max() if patience else np.inf))
     fetched = np.where(downward.arrived, np.minimum(downward.time, latency), latency)        # who has nothing to train on waits
     busy = np.minimum(latency - fetched, np.where(dies, lives, np.inf))
@@ -108,9 +108,8 @@ def fate(rng: np.random.Generator, planned: Allocation, problem: Deadline, truth
     energy = done * needed + planned.power * np.clip(busy - computing, 0.0, upward.time)
     computed = np.minimum(busy, computing)
     own = np.minimum(computed, mine)
-    return Fate(latency, np.minimum(energy, left), upward.arrived & downward.arrived & (took <= latency),
-                took > planned.latency.max() * (1 + 1e-9), upward.outage, downward.outage,
-                download=fetched, computing=own, serving=computed - own, upload=busy - computed)
+    return Fate(latency, np.minimum(energy, left), upward.arrived & downward.arrived & (took <= latency), late, upward.outage,
+                downward.outage, download=fetched, computing=own, serving=computed - own, upload=busy - computed)
 
 
 def _lives(left: NDArray, mine: NDArray, needed: NDArray, computing: NDArray, power: NDArray) -> NDArray:

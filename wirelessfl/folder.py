@@ -45,12 +45,12 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], Scenario]:
         raise SettingsError(f"{folder} holds no run: its {MANIFEST} is missing or broken ({type(error).__name__})") from None
 
 
-def others(folder: Path, s: Scenario, seeds: Sequence[int]) -> list[str]:
+def changed_settings(folder: Path, s: Scenario, seeds: Sequence[int]) -> list[str]:
     """Names of what is other than in these settings in those of the run that a folder holds."""
     try:
         made, there = read_manifest(folder)
     except SettingsError:
-        return ["of another version"]
+        return ["those of another version"]
     return differing(there, s) or ["seeds"] * (made["seeds"] != seeds)
 
 

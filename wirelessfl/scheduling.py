@@ -22,8 +22,9 @@ def random(w: World, relative: NDArray, number: int, many: int) -> NDArray:
 
 
 def round_robin(w: World, relative: NDArray, number: int, many: int) -> NDArray:
-    """In the order of their numbers, beginning after the last ones; who is not able when its turn comes misses it."""
-    return (number * many + np.arange(len(w.shards))) % len(w.shards)
+    """Those first whose turn it is, by their numbers; the turns of those who are not able go to others at random."""
+    order, now = random(w, relative, number, many), (number * many + np.arange(many)) % len(w.shards)
+    return np.concatenate([now, order[~np.isin(order, now)]])
 
 
 def proportional_fair(w: World, relative: NDArray, number: int, many: int) -> NDArray:

@@ -124,7 +124,7 @@ def prune_kkt(p: Deadline, deadline: float, mean: float) -> Allocation:
 
 def unpruned(p: Deadline) -> NDArray:
     """Time (...,) of a round without pruning in equal shares of the band [s]."""
-    return least_deadline(replace(p, prune_max=p.prune_min), equal_shares(p.shape[-2]))
+    return least_deadline(p.unpruned(), equal_shares(p.shape[-2]))
 
 
 def rounds(p: Deadline) -> NDArray:

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from optim.advice import advice
 from optim.allocation import Status
+from optim.baselines import BASELINES
 from optim.costs import RoundCosts
 from optim.deadline import residual, solve_kkt
 from optim.deadline_cvxpy import solve_cvxpy
@@ -90,6 +91,16 @@ def test_the_cure_speaks_of_pruning_where_there_is_some(rng):
     whole = replace(problem, prune_max=0.0)
     assert advice(problem, solve_kkt(problem)).endswith("(pruned to the limit)")
     assert advice(whole, solve_kkt(whole)).endswith(f"{float(least_deadline(whole)):.4g} s")
+
+
+@pytest.mark.parametrize("solve", [lambda p: solve_fastest(FastestRound(p, 0.0)).allocation,
+                                   lambda p: BASELINES["no-pruning"](replace(p, deadline=1e3), np.random.default_rng(0))])
+def test_an_option_that_is_left_out_stays_so_where_nothing_is_pruned(rng, solve):
+    problem = replace(instance(rng, 3, 2), noise=0.0)
+    found = solve(problem.only(np.array([True, False]) & np.ones((3, 2), bool)))
+    assert found.status is Status.OPTIMAL
+    assert_array_equal(found.option, 0)
+    assert_array_equal(found.ratio, 0)
 
 
 def test_an_option_that_is_left_out_is_not_what_the_shortest_deadline_is_kept_by(rng):

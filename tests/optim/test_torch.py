@@ -8,6 +8,7 @@ from instances import budgeted, instance
 from numpy.testing import assert_allclose
 
 from channels.rates import bandwidth_for, rate, reach_for, snr_for
+from optim.advice import advice
 from optim.deadline import residual, solve_kkt
 from optim.fastest import least_deadline
 from optim.multipliers import multipliers
@@ -133,3 +134,10 @@ def test_single_precision_is_made_double(rng, kind, device):
     for deadline in (1.0, 1e3):
         found = solve_kkt(replace(single, deadline=deadline * single.deadline))
         assert {v.dtype for v in (found.objective, found.ratio, found.bandwidth)} == {torch.float64}
+
+
+def test_the_cure_of_an_infeasible_problem_is_that_of_numpys(rng, device):
+    problem = instance(rng, 3)
+    problem = replace(problem, deadline=0.5 * least_deadline(problem))
+    if device == "cpu":
+        assert advice(moved(problem, device), solve_kkt(moved(problem, device))) == advice(problem, solve_kkt(problem))

@@ -135,6 +135,7 @@ def test_an_empty_battery_ends_the_sending_where_the_energy_ends(rng, problem, p
     assert_allclose(done.energy[1], left[1], rtol=1e-9)
     assert_allclose(done.upload[1], sends, rtol=1e-9)
     assert_allclose(done.latency[1], planned.latency[1], rtol=1e-9)
+    assert_array_equal(fate(rng, planned, problem, problem.gain, DOWN, Packets(), left=0.9 * planned.energy).late, False)
 
 
 def test_a_late_device_is_given_up_when_its_battery_is_empty(rng, problem, planned):

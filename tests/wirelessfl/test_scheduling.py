@@ -1,5 +1,7 @@
 """Schedules of the literature: so many devices in each round, by a rule."""
 
+import importlib
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -64,6 +66,29 @@ def test_in_turn_nobody_is_passed_over_because_others_come_and_go(w):
     who = np.array([scheduled("round-robin", w, np.ones(5), number, 0.2, able) for number, able in enumerate(here)])
     assert np.all(who.sum(1) == 1)
     assert np.all(who.sum(0)[1:4] >= 4)
+
+
+def test_the_turns_of_who_is_never_able_are_everybodys(w):
+    """200 decisions, each of the four others in 50 of them: 40 turns of its own, and 10 +- 3 of the one that is not there."""
+    able = np.array([False, True, True, True, True])
+    who = np.array([scheduled("round-robin", w, np.ones(5), number, 0.2, able) for number in range(200)])
+    assert_allclose(who.sum(0)[1:], 50, atol=12)
+
+
+def test_a_run_knows_the_mean_gains_where_devices_have_gone(measured, monkeypatch):
+    simulate, seen = importlib.import_module("wirelessfl.simulate"), []
+
+    def watched(w, measured, decider, scene, before):
+        seen.append(scene.mean)
+        return decide(w, measured, decider, scene, before)
+
+    monkeypatch.setattr(simulate, "decide", watched)
+    fast = scenario("cell.mobility=straight", "cell.fastest_kmh=300", "cell.slowest_kmh=200")
+    run = simulate.prepared(fast, "joint", 0, measured)
+    links = [simulate.begun(run.world).links] + [now.links for now, _ in itertools.islice(simulate.rounds(run), 3)]
+    for mean, there in zip(seen, links, strict=False):
+        assert_array_equal(mean, there.spot.mean_gain)
+    assert not np.array_equal(seen[0], seen[2])
 
 
 def test_the_own_mean_is_that_of_where_a_device_is_now(w, measured):

@@ -119,7 +119,8 @@ def test_a_run_keeps_its_name_when_the_sweep_is_extended(tmp_path, file):
     ('[set]\ncell.devices = 0\n[grid]\n"training.lr" = [0.1]', r"\[set\]: cell.devices \(number of devices\)"),
     ('scenario = "none.toml"\n[grid]\n"training.lr" = [0.1]', "cannot read the scenario .*none.toml: No such file"),
     ("[grid", "bad.toml is not TOML"),
-    ('[grid]\n"training.algorithm" = ["psl", "split-learning", "pls"]', "training.algorithm = .pls.: .* did you mean 'psl'?"),
+    ('[grid]\n"training.algorithm" = ["psl", "splitfed-v1", "pls"]', "training.algorithm = .pls.: .* did you mean 'psl'?"),
+    ('[grid]\n"training.algorithm" = ["psl", "split-learning"]', "has one device on the air at a time"),
     ('[grid]\n"data.dataset" = ["digits", "nowhere"]', 'data.dataset = "nowhere": '),
 ])
 def test_what_cannot_be_gets_one_sentence_before_any_work(tmp_path, text, sentence, capsys):

@@ -22,7 +22,7 @@ from wirelessfl.presence import afresh
 from wirelessfl.pricing import constants, priced
 from wirelessfl.record import allocation_table
 from wirelessfl.schemes import check
-from wirelessfl.world import World, world
+from wirelessfl.world import World, all_at_once, world
 
 
 def add(commands: Commands) -> None:
@@ -34,6 +34,7 @@ def _solve(options: argparse.Namespace) -> int:
     s = load(options.scenario, options.set)
     chosen = choose(POLICIES, s.decision.policies[0], "decision.policies")
     w = world(s, s.seed)
+    all_at_once(w)
     check(chosen, w)
     if not s.decision.calibration:
         print(pilot(s), file=sys.stderr)
