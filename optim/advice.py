@@ -16,7 +16,7 @@ from optim.problem import Deadline, one
 
 def advice(problem: Deadline, found: Allocation, shares: NDArray | None = None, names: NDArray | None = None) -> str:
     """Name the constraint, the devices (from 0, or by their ``names`` (K,)) and the cure. For one problem, not a batch."""
-    one(problem)
+    one(problem, "advice")
     dead, late, hungry = impossible(problem)
     names = np.arange(len(dead)) if names is None else names
     status: Status = found.status

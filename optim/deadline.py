@@ -57,7 +57,7 @@ def solve_kkt(problem: Deadline, *, price: ArrayLike | None = None, rtol: float 
 def residual(problem: Deadline, found: Allocation) -> Residual:
     """How far an answer to one problem, from whatever solver, is from the optimality conditions of (1); ``inf`` in all for an
     infeasible one."""
-    one(problem)
+    one(problem, "residual")
     if not found.status.feasible:
         return Residual(*4 * (np.inf,))
     xp, fixed, price = namespace(found.price), problem.of(found.option), found.price

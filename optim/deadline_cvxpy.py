@@ -38,7 +38,7 @@ from optim.allocation import Allocation, Status
 from optim.answer import settle
 from optim.costs import slack, uplink_load
 from optim.curves import cheapest
-from optim.problem import Deadline
+from optim.problem import Deadline, one
 
 MOST_CHOICES = 1024
 TRIES: tuple[dict[str, Any], ...] = (        # the problem is scaled already, and Clarabel's own scaling mostly harms
@@ -70,9 +70,8 @@ def solve_cvxpy(problem: Deadline, extra: Callable[[Variables], list[Any]] | Non
         For a batch, too many choices of options (fix them with ``problem.of``), or an energy budget with prunable
         computation, which no cone known to cvxpy states.
     """
-    *rows, devices, options = problem.shape
-    if rows:
-        raise ValueError(f"solve_cvxpy takes one problem, got a batch of shape {tuple(rows)}")
+    one(problem, "solve_cvxpy")
+    devices, options = problem.shape
     if options**devices > MOST_CHOICES:
         raise ValueError(f"{options}^{devices} choices of options are too many to enumerate; fix them with problem.of(option)")
     choices = (np.array(c) for c in itertools.product(range(options), repeat=devices))

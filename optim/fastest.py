@@ -1,12 +1,11 @@
 """The shortest deadline that a cell can keep, pruned as far as it may be."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from channels.arrays import namespace
+from channels.arrays import changed, namespace
 from optim.band import least_band
 from optim.problem import Deadline
 from optim.roots import falling_root
@@ -28,7 +27,7 @@ def least_deadline(problem: Deadline, shares: Any = None) -> NDArray:
     left = problem.prune_min <= problem.prune_max                          # options without a ratio are left out
 
     def crowding(log_deadline: NDArray) -> NDArray:
-        least = xp.min(xp.where(left, least_band(replace(problem, deadline=xp.exp(log_deadline)), most), xp.inf), axis=-1)
+        least = xp.min(xp.where(left, least_band(changed(problem, deadline=xp.exp(log_deadline)), most), xp.inf), axis=-1)
         with np.errstate(divide="ignore", invalid="ignore"):
             need = (xp.sum(least, axis=-1) / problem.band if shares is None
                     else xp.max(least / (shares * problem.band[..., None]), axis=-1))

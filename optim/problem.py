@@ -177,10 +177,10 @@ class Deadline:
         return replace(self.of(option), prune_max=fixed, prune_min=fixed)
 
 
-def one(problem: Deadline) -> None:
-    """Refuse a batch."""
-    if len(problem.shape) != 2:
-        raise ValueError(f"problem must be one, (K, O), got a batch of shape {problem.shape}: take problem.rows(...) of it")
+def one(problem: Deadline, who: str) -> None:
+    """Refuse a batch, for ``who`` takes one problem."""
+    if rows := problem.shape[:-2]:
+        raise ValueError(f"{who} takes one problem, got a batch of shape {tuple(rows)}")
 
 
 def _same(values: NDArray) -> NDArray:

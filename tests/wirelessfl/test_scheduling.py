@@ -92,11 +92,14 @@ def test_a_run_knows_the_mean_gains_where_devices_have_gone(measured, monkeypatc
 
 
 def test_the_own_mean_is_that_of_where_a_device_is_now(w, measured):
-    """Devices far from their beginnings: who stands best is told by the mean gains there."""
+    """Devices far from their beginnings: the mean gains there tell who stands best, not the largest gain."""
     decider = replace(prepare(POLICIES["proportional-fair"], w, measured), participation=0.4)
-    gains = Gains(w.air.mean_gain, w.air.mean_gain)
-    scene = Scene(0, gains, w.hardware.battery, np.zeros(5, bool), w.air.mean_gain / [0.5, 3, 0.1, 1, 2])
-    assert_array_equal(np.flatnonzero(decide(w, measured, decider, scene).who), [1, 4])
+    here, battery, nothing = w.air.mean_gain, w.hardware.battery, np.zeros(5, bool)
+    gone = Scene(0, Gains(here, here), battery, nothing, here / [0.5, 3, 0.1, 1, 2])
+    assert_array_equal(np.flatnonzero(decide(w, measured, decider, gone).who), [1, 4])
+    worst = int(np.argmin(here))
+    only = Scene(0, Gains(np.where(np.arange(5) == worst, 2.0, 1.0) * here, here), battery, nothing)
+    assert_array_equal(np.flatnonzero(decide(w, measured, replace(decider, participation=0.2), only).who), [worst])
 
 
 def test_who_could_do_a_round_among_so_many_has_its_turn(measured):
