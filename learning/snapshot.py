@@ -16,7 +16,7 @@ from learning.masking import Pruning
 from learning.params import Params
 from learning.probe import Probe, add, product
 
-FEW = 8             # samples of a draw where batch norm wants more than one
+FEW = 8             # samples of a draw, whose gradient's scatter tells that of single ones
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class Snapshot:
         |grad F|^2 as the samples have it, their noise and all.
     smoothness : float
     sampling, gradient, weight : (L,)
+        Variance of a mini-batch gradient, the mean over devices by their squared shares; its mean square, and |w|^2.
     pruned : (L, J)
         |w - m * w|^2 of each block.
     """
@@ -89,13 +90,13 @@ def snapshot(probe: Probe, wanted: Wanted, batches: torch.Generator, rng: Callab
     """Measure at one model. ``batches`` draws mini-batches, ``rng`` what is random at a cut: a fresh generator for each use."""
     whole: Params = {}
     loss, squares = 0.0, 0.0
-    sampling, own = np.zeros(len(probe.net)), np.zeros(len(probe.net))
+    own, noise = [], []                                                                            # of each device (K, L)
     for shard, size, share in zip(probe.shards, probe.sizes, probe.share, strict=True):
         its_loss, grads = probe.gradient(probe.weights, shard)
         add(whole, grads, share)
         loss, squares = loss + share * its_loss, squares + share * params.squared_norm(grads)
-        own += probe.by_block(grads) / len(probe.shards)
-        sampling += _sampling(probe, shard, grads, min(wanted.batch, size), batches) / len(probe.shards)
+        own.append(probe.by_block(grads))
+        noise.append(_sampling(probe, shard, grads, min(wanted.batch, size), size, batches))
     some, slopes, known = probe.parts(wanted.parts), [whole], Params()
     if wanted.pruning.kind == "gradient":                                                          # statistics have none
         known = {name: whole[name] if name in whole else torch.zeros_like(w) for name, w in probe.weights.items()}
@@ -115,7 +116,8 @@ def snapshot(probe: Probe, wanted: Wanted, batches: torch.Generator, rng: Callab
         distortion=distortion.measure(wanted.cuts, wanted.compressions),
         drift=np.array([_drift(probe, min(cut, wanted.shared), wanted, square) for cut in wanted.cuts]),
         square=square, squares=squares, sampled=params.squared_norm(whole), smoothness=beta,
-        sampling=sampling, gradient=sampling + own, weight=probe.by_block(trained),
+        sampling=np.average(noise, axis=0, weights=probe.share**2), gradient=np.mean(own, axis=0) + np.mean(noise, axis=0),
+        weight=probe.by_block(trained),
         pruned=np.array([_left_out(probe, mask(len(probe.net), ratio), trained) for ratio in wanted.ratios]).T)
 
 
@@ -146,13 +148,15 @@ def _left_out(probe: Probe, mask: Params, trained: Params) -> NDArray:
     return probe.by_block({name: w - kept[name] for name, w in trained.items() if kept[name] is not w})
 
 
-def _sampling(probe: Probe, shard: Shard, grads: Params, batch: int, rng: torch.Generator) -> NDArray:
-    """Variance of a mini-batch gradient of one device, block by block (L,): that of single samples over the size of the batch.
+def _sampling(probe: Probe, shard: Shard, grads: Params, batch: int, size: int, rng: torch.Generator) -> NDArray:
+    """Variance of a mini-batch gradient of one device with ``size`` samples, block by block (L,).
 
-    With batch norm a sample's gradient depends on the others of its batch: then of a few samples at a time.
+    The mean of n that are drawn out of N without replacement has 1 / n - 1 / N of the variance of one: N is ``size`` in training,
+    and here how many samples the probe has, of which a few are drawn at a time.
     """
-    few = min(FEW if any(True for _ in probe.net.buffers()) else 1, len(shard))
-    picks = torch.randperm(len(shard), generator=rng)[:DRAWS * few].split(few)
-    draws = (probe.gradient(probe.weights, Shard(shard.x[i], shard.y[i]))[1] for i in picks)
-    spread = [probe.by_block(params.combine(torch.sub, g, grads)) for g in draws]
-    return np.mean(spread, axis=0) * few / batch
+    if batch == size or len(shard) == 1:
+        return np.zeros(len(probe.net))
+    picks = torch.randperm(len(shard), generator=rng)[:DRAWS * FEW].split(min(FEW, len(shard) // 2))
+    draws = [(len(i), probe.gradient(probe.weights, Shard(shard.x[i], shard.y[i]))[1]) for i in picks[:DRAWS]]
+    single = [probe.by_block(params.combine(torch.sub, g, grads)) / (1 / n - 1 / len(shard)) for n, g in draws]
+    return np.mean(single, axis=0) * (1 / batch - 1 / size)

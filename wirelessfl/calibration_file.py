@@ -19,7 +19,7 @@ from wirelessfl.plot_calibration import calibration_picture
 from wirelessfl.settings import Scenario
 from wirelessfl.world import World, measure, world
 
-KIND, FORMAT, FOLDER = "wirelessfl calibration", 4, Path("calibrations")
+KIND, FORMAT, FOLDER = "wirelessfl calibration", 5, Path("calibrations")
 UNSEEN = ("rounds", "device", "evaluate_every", "target_accuracy", "smoothing")        # settings of a training that no pilot sees
 SEEN = ("bias_max", "splits", "update_bits", "smashed_bits", "dropouts", "intervals")    # of decisions, that do, beside pilot_*
 OTHER = {"settings": "settings of another version"}                               # where none that both know differ

@@ -1,7 +1,7 @@
 import importlib
 import json
 from dataclasses import asdict, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -93,27 +93,49 @@ def test_constants_along_the_pilot_are_those_of_plain_autograd(rng):
         [max(params.squared_norm({n: v for n, v in w.items() if n[0] == block}) for w, _ in stops[:4]) for block in "012"])
 
 
-def test_the_sampling_noise_is_that_of_single_samples_over_the_batch(rng):
+def scatter(net, data, batch):
+    """Variance of the gradient of a mini-batch that is drawn without replacement: the mean over all that there are."""
+    start = params.values(net)
+    picks = map(list, combinations(range(len(data)), batch))
+    return np.mean([distance(gradient(net, start, Shard(data.x[i], data.y[i])), gradient(net, start, data)) for i in picks])
+
+
+def test_the_sampling_noise_is_that_of_all_mini_batches_that_may_be_drawn(rng):
     net, data = network(), shards(rng, 3, 3)
-    found, start = measured(net, data, batch=2), params.values(net)
-    slopes = [gradient(net, start, d) for d in data]
-    spread = np.mean([distance(gradient(net, start, Shard(d.x[i:i + 1], d.y[i:i + 1])), slope)
-                      for d, slope in zip(data, slopes, strict=True) for i in range(3)])
-    assert sum(found.sampling) == pytest.approx(spread / 2, rel=1e-9)
-    assert found.sampling_noise == pytest.approx(found.smoothness * spread / 2, rel=1e-9)
-    assert sum(found.gradient) == pytest.approx(spread / 2 + np.mean([params.squared_norm(s) for s in slopes]), rel=1e-9)
+    found = measured(net, data, batch=2)
+    noise = np.mean([scatter(net, d, 2) for d in data])
+    assert sum(found.sampling) == pytest.approx(noise, rel=1e-9)
+    assert found.sampling_noise == pytest.approx(found.smoothness * noise, rel=1e-9)
+    squares = [params.squared_norm(gradient(net, params.values(net), d)) for d in data]
+    assert sum(found.gradient) == pytest.approx(noise + np.mean(squares), rel=1e-9)
+
+
+def test_devices_with_more_data_weigh_as_much_in_the_sampling_noise_as_in_that_of_the_mean(rng):
+    """One of three samples and one of two, of whose noise a mean by shares has the squares of these."""
+    net, data = network(), shards(rng, 3, 2)
+    found, each, share = measured(net, data, batch=1), [scatter(net, d, 1) for d in data], np.array([3, 2]) / 5
+    assert sum(found.sampling) * (share @ share) == pytest.approx(share**2 @ each, rel=1e-9)
+
+
+def test_a_few_samples_at_a_time_tell_the_scatter_of_single_ones(rng):
+    """Of 40 samples, eight at a time; the mean over many draws."""
+    net, data = network(), [shard(rng, 40)]
+    found = np.mean([sum(measured(net, data, batch=1, seed=seed).sampling) for seed in range(60)])
+    assert found == pytest.approx(scatter(net, data[0], 1), rel=0.03)
+
+
+def test_a_device_whose_data_are_one_mini_batch_makes_no_sampling_noise(rng):
+    net, data = network(), shards(rng, 5, 9)
+    few, many = (measured(net, data, batch=batch, samples=samples) for batch, samples in ((100, 64), (100, 4)))
+    assert sum(few.sampling) == sum(many.sampling) == few.sampling_noise == 0
+    assert 0 < sum(measured(net, data, batch=5).sampling) < np.inf
 
 
 def test_measuring_on_fewer_samples_leaves_the_noise_of_a_large_batch_small(rng):
     """A batch of 64 is a batch of 64, also where gradients are measured on 16 samples."""
     net, data = network(), shards(rng, 80, 80)
     small, large = (measured(net, data, batch=batch, samples=16).sampling_noise for batch in (16, 64))
-    assert large <= small / 4 * (1 + 1e-9)
-
-
-def test_a_batch_is_never_more_than_a_device_has(rng):
-    net, data = network(), shards(rng, 3, 3)
-    assert measured(net, data, batch=100).sampling == measured(net, data, batch=3).sampling
+    assert large == pytest.approx(small * (1 / 64 - 1 / 80) / (1 / 16 - 1 / 80), rel=1e-9)
 
 
 def test_samples_that_are_all_alike_make_no_sampling_noise(rng):
