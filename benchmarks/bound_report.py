@@ -19,9 +19,10 @@ from optim.bound import fit_exponent, rounds_needed
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-FORMS = {"relative": "relative (3)", "constants": "constants (2)"}
-ALSO = {"interval": {"squared": "(3), drift squared"}}          # what is another form for one lever only
+FORMS = ("relative", "constants")
+ALSO = {"interval": ("squared",)}          # what is another form for one lever only
 PHI = (*FORMS, *ALSO["interval"])
+LABELS = {"squared": "relative, drift squared"}
 LEVERS = {"pruning": "ratio", "update bits": "update_bits", "smashed bits": "smashed_bits", "dropout": "dropout",
           "interval": "interval", "absence": "absent", "the same absent": "absent", "half pruned": "ratio", "together": "ratio"}
 UNITS = {"pruning": "ratio [1]", "update bits": "update [bit]", "smashed bits": "smashed data [bit]", "dropout": "dropout [1]",
@@ -97,25 +98,27 @@ def table(runs: pd.DataFrame, goal: str) -> list[str]:
     exponents = {form: gamma(some, form) for form in PHI}
     base = some.groupby("seed")["base"].first()
     lines = [f"Rounds without a lever: {', '.join(f'{value:.0f}' for value in base)} (seeds {', '.join(map(str, base.index))}). "
-             + "Fitted γ: " + ", ".join("{} {:.2f} ± {:.2f}".format(name, *exponents[form]) for form, name in FORMS.items()),
+             + "Fitted γ: " + ", ".join("{} {:.2f} ± {:.2f}".format(form, *exponents[form]) for form in FORMS),
              "", f"| {' | '.join(HEADER)} |", "|" + "---|" * len(HEADER)]
     for lever in pulled(some):
-        for form, name in {**FORMS, **ALSO.get(lever, {})}.items():
+        for form in (*FORMS, *ALSO.get(lever, ())):
             c = compared(part(some, lever), form, exponents[form][0])
-            cells = [lever, name, c["runs"], c["never"], _number(c["by_setting"]), _number(c["by_run"]), c["finite"],
-                     *(_number(c[key]) for key in ("over", "factor", "fitted")), c["too_cautious"], c["too_bold"]]
+            cells = [lever, LABELS.get(form, form), c["runs"], c["never"], _number(c["by_setting"]), _number(c["by_run"]),
+                     c["finite"], *(_number(c[key]) for key in ("over", "factor", "fitted")), c["too_cautious"], c["too_bold"]]
             lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines
 
 
 def by_goal(runs: pd.DataFrame, goals: Sequence[str]) -> list[str]:
     """Lines: Spearman over settings of the relative form for each goal, a row a lever."""
-    lines = [f"Spearman of form (3) over settings, by goal:\n\n| lever | {' | '.join(goals)} |", "|---|" + "---|" * len(goals)]
+    lines = ["Spearman of the relative form over settings, by goal:", "", f"| lever | {' | '.join(goals)} |",
+             "|---|" + "---|" * len(goals)]
     every = [slowed(runs, goal) for goal in goals]
     for lever in pulled(runs):
         each = [settings(part(some, lever)) for some in every]
-        for form, name in {"relative": "", **ALSO.get(lever, {})}.items():
-            lines.append(f"| {lever}{name and ': ' + name} | {' | '.join(_number(rank(e[form], e['slower'])) for e in each)} |")
+        for form in ("relative", *ALSO.get(lever, ())):
+            name = f"{lever}: {LABELS[form]}" if form in LABELS else lever
+            lines.append(f"| {name} | {' | '.join(_number(rank(e[form], e['slower'])) for e in each)} |")
     return lines
 
 
@@ -137,11 +140,11 @@ def picture(runs: pd.DataFrame, goal: str, lever: str, path: Path, title: str) -
     """Predicted (γ = 1) against measured R / R_0, the forms side by side."""
     some = slowed(runs, goal).query("lever == @lever")
     top = 1.25 * max(some["slower"].replace(np.inf, np.nan).max(), 2.0)
-    forms = {**FORMS, **ALSO.get(lever, {})}
+    forms = (*FORMS, *ALSO.get(lever, ()))
     figure, panels = plt.subplots(1, len(forms), figsize=(5 * len(forms), 4.4), sharey=True, layout="constrained")
-    for axes, (form, name) in zip(panels, forms.items(), strict=True):
+    for axes, form in zip(panels, forms, strict=True):
         points = _panel(axes, some, form, LEVERS[lever], top)
-        axes.set(title=name, xlabel="predicted R / R₀")
+        axes.set(title=LABELS.get(form, form), xlabel="predicted R / R₀")
     panels[0].set_ylabel(f"measured R / R₀ to {goal}")
     cuts = sorted(set(some["cut"]))
     shown = [plt.Line2D([], [], marker=MARKERS[c], ls="", color="grey", label=f"cut {c}") for c in cuts]

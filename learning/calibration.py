@@ -41,7 +41,7 @@ class Calibration:
     energy : (L, J)
         Share of each block's squared norm that pruning takes, |w - m * w|^2 / |w|^2; zero where nothing can be pruned [1].
     sampling_noise : float
-        Mean of beta sigma^2, sigma^2 the variance of one device's mini-batch gradient.
+        Mean of beta sigma^2, sigma^2 the variance of one device's mini-batch gradient: sum omega_k^2 sigma_k^2 / sum omega_k^2.
     square : float
         Mean of |grad F|^2.
     dissimilarity : float
