@@ -157,6 +157,6 @@ def _sampling(probe: Probe, shard: Shard, grads: Params, batch: int, size: int, 
     if batch == size or len(shard) == 1:
         return np.zeros(len(probe.net))
     picks = torch.randperm(len(shard), generator=rng)[:DRAWS * FEW].split(min(FEW, len(shard) // 2))
-    draws = [(len(i), probe.gradient(probe.weights, Shard(shard.x[i], shard.y[i]))[1]) for i in picks[:DRAWS]]
+    draws = ((len(i), probe.gradient(probe.weights, Shard(shard.x[i], shard.y[i]))[1]) for i in picks)
     single = [probe.by_block(params.combine(torch.sub, g, grads)) / (1 / n - 1 / len(shard)) for n, g in draws]
     return np.mean(single, axis=0) * (1 / batch - 1 / size)
