@@ -17,7 +17,8 @@ from wirelessfl.build import check
 from wirelessfl.config import SettingsError
 from wirelessfl.pricing import constants, priced
 
-SMALL = ("cell.devices=4", "training.rounds=3", "training.model=mlp", "decision.pilot_rounds=6", "data.train=200", "data.test=50")
+SMALL = ("cell.devices=4", "training.rounds=3", "training.model=mlp", "decision.pilot_rounds=6", "data.train=200",
+         "training.batch=16", "data.test=50")
 RECORDED = Path(__file__).parents[1] / "channels" / "sionna-trace.npz"
 
 
@@ -97,9 +98,9 @@ def test_who_is_late_is_not_waited_for(measured):
 
 
 def test_a_device_with_an_empty_battery_is_left_out(measured):
-    ran = records("devices.battery_j=0.012", "training.rounds=24", measured=measured)
+    ran = records("devices.battery_j=0.02", "training.rounds=24", measured=measured)
     assert np.all(ran[0].who)
-    assert np.all(np.sum([r.fate.energy for r in ran], axis=0) <= 0.012 * (1 + 1e-9))
+    assert np.all(np.sum([r.fate.energy for r in ran], axis=0) <= 0.02 * (1 + 1e-9))
     short = [r for r in ran if r.who.any() and not np.all(r.who)]
     assert short
     for r in short:
@@ -107,7 +108,7 @@ def test_a_device_with_an_empty_battery_is_left_out(measured):
         assert np.all(r.allocation.bandwidth[~r.who] == 0)
         assert np.all(r.cut[~r.who] == 0)
         assert_allclose(r.allocation.bandwidth.sum(), 4e6)
-    stopped = records("devices.battery_j=0.012", "training.rounds=24", "decision.absent=stop", measured=measured)
+    stopped = records("devices.battery_j=0.02", "training.rounds=24", "decision.absent=stop", measured=measured)
     assert stopped[-1].status is Status.ENERGY
     assert "what is left in the batteries is a budget, too" in stopped[-1].advice
     assert len(stopped) < len(ran)

@@ -23,7 +23,7 @@ from wirelessfl.pricing import absence, priced
 from wirelessfl.record import rounds_table
 
 SMALL = ("cell.devices=5", "training.rounds=30", "training.model=mlp", "decision.pilot_rounds=6", "data.train=200",
-         "data.test=50", "training.evaluate_every=30")
+         "training.batch=16", "data.test=50", "training.evaluate_every=30")
 
 
 def scenario(*more):
@@ -61,11 +61,11 @@ def test_who_may_sit_out_does_and_keeps_its_share(measured, least):
     assert there.min() >= least - 0.1
 
 
-def test_the_more_may_sit_out_the_shorter_are_rounds_and_progress_is_lost_for_it(measured):
+def test_the_more_may_sit_out_the_shorter_are_rounds_and_the_more_is_lost(measured):
     runs = [played(measured, f"decision.participation={least}") for least in (1.0, 0.7, 0.4, 0.0)]
     lasting, lost = np.mean([latencies(run) for run in runs], axis=1), [rounds_table(run)["progress_lost"].mean() for run in runs]
     assert np.all(np.diff(lasting) < 0)
-    assert min(lost[1:]) > lost[0]
+    assert np.all(np.diff(lost) > 0)
     assert min(shares(runs[-1])) < 0.4
 
 
@@ -88,9 +88,7 @@ def test_nobody_sits_out_whose_data_nobody_else_has(measured):
 
 def test_the_longer_rounds_are_remembered_the_fewer_devices_a_round_needs(measured):
     runs = [played(measured, "decision.participation=0", f"decision.memory={memory}") for memory in (1, 3, 10)]
-    short, _, long = there = [np.mean([r.who.sum() for r in run]) for run in runs]
-    assert np.all(np.diff(there) <= 0)
-    assert long < short
+    assert np.all(np.diff([np.mean([r.who.sum() for r in run]) for run in runs]) < 0)
     assert np.all(np.diff([np.mean(latencies(run)) for run in runs]) < 0)
 
 
@@ -230,7 +228,7 @@ def test_presence_goes_with_all_else_that_is_decided(more):
 @pytest.mark.parametrize("policy", ["greedy", "online", "mean", "equal-band", "fixed-split", "no-pruning"])
 def test_every_policy_that_decides_presence_lets_devices_sit_out(measured, policy):
     there = shares(played(measured, "decision.participation=0.5", policy=policy))
-    assert 0.3 <= there.min() < 1
+    assert 0.35 <= there.min() < 1
 
 
 def test_sitting_out_is_decided_on_each_rounds_channel_or_not_at_all():
