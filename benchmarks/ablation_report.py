@@ -19,7 +19,7 @@ SCHEMES = ("lightweight FedSL", "EPSL", "personalisation", "FSL-SAGE")
 
 
 def report(folder: Path, studies: Sequence[str], arms: Sequence[str], personal: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Write ``tables.md`` and a picture a study; return the mean of time over joint's of each study and arm.
+    """Write ``tables.md`` and a picture a study; return the geometric mean of time over joint's of each study and arm.
 
     Parameters
     ----------
@@ -35,8 +35,7 @@ def report(folder: Path, studies: Sequence[str], arms: Sequence[str], personal: 
         here = [arm for arm in arms if arm in set(cells["arm"])]
         lines += [f"\n## {study}\n", *table(cells, here)]
         picture(cells, here, study, folder / f"{study}.png")
-        means = cells.replace(np.inf, np.nan).groupby("arm")["ratio_time"].mean()
-        found[study] = {arm: round(float(means[arm]), 4) for arm in here}
+        found[study] = {arm: round(middle(cells[cells["arm"] == arm]["ratio_time"])[0], 4) for arm in here}
     (folder / "tables.md").write_text("\n".join(lines).lstrip() + "\n", encoding="utf-8")
     return found
 
@@ -64,23 +63,35 @@ def table(cells: pd.DataFrame, arms: Sequence[str]) -> list[str]:
     """Lines of one study's table; ranks count where a seed has all arms."""
     sizes = cells.groupby("seed")["arm"].nunique()
     whole = set(sizes[sizes == len(arms)].index)
-    lines = [f"Mean ± standard error over the seeds that reached the target; ranks over the seeds that all "
-             f"arms have ({len(whole)}).\n\n| {' | '.join(HEADER)} |", "|" + "---|" * len(HEADER)]
+    lines = [f"Mean ± standard error over the seeds that reached the target, of ratios the geometric mean; ranks over the seeds "
+             f"that all arms have ({len(whole)}).\n\n| {' | '.join(HEADER)} |", "|" + "---|" * len(HEADER)]
     for arm in arms:
         mine = cells[cells["arm"] == arm]
         rank = mine[mine["seed"].isin(whole)]["rank"]
         ranks = ["-", "-"] if mine["personal"].any() else [str(int((rank <= limit).sum())) for limit in (1.0, NEAR)]
         lines.append(" | ".join([f"| {arm}", f"{int(np.isfinite(mine['time_s']).sum())}/{len(mine)}", *(
-            spread(mine[name]) for name in COLUMNS), *ranks]) + " |")
+            spread(mine[name], name.startswith("ratio")) for name in COLUMNS), *ranks]) + " |")
     return lines
 
 
-def spread(values: pd.Series) -> str:
-    """Mean and standard error of the finite ones, to three digits."""
-    v = values[np.isfinite(values)].to_numpy(float)
-    if not len(v):
+def spread(values: pd.Series, ratios: bool = False) -> str:
+    """Mean and standard error of the finite ones, to three digits; of ratios the geometric mean."""
+    mean, error = middle(values) if ratios else _middle(values)
+    if np.isnan(mean):
         return "-"
-    return f"{v.mean():.3g}" + (f" ± {v.std(ddof=1) / len(v) ** 0.5:.2g}" if len(v) > 1 else "")
+    return f"{mean:.3g}" + ("" if np.isnan(error) else f" ± {error:.2g}")
+
+
+def middle(ratios: pd.Series) -> tuple[float, float]:
+    """The geometric mean of the finite ones and its standard error: the mean of logarithms, for an arm that is joint with another
+    luck is then at 1, whichever of the two is divided by; NaN where there are too few."""
+    mean, error = _middle(np.log(ratios.where(np.isfinite(ratios))))
+    return float(np.exp(mean)), float(np.exp(mean) * error)
+
+
+def _middle(values: pd.Series) -> tuple[float, float]:
+    v = values[np.isfinite(values)]
+    return float(v.mean()), float(v.sem())
 
 
 def _arrived(ratios: pd.Series, arm: str) -> str:
@@ -96,12 +107,12 @@ def picture(cells: pd.DataFrame, arms: Sequence[str], study: str, path: Path) ->
     for (name, title), where in zip(panels.items(), axes, strict=True):
         for row, arm in enumerate(arms):
             v = cells[cells["arm"] == arm][name]
-            v = v[np.isfinite(v)].to_numpy(float)
+            v = v[np.isfinite(v)]
             colour = THEIRS if arm in SCHEMES else OURS
             where.plot(v, np.full(len(v), row + 0.22), "o", ms=3, mew=0, alpha=0.35, color=colour)
             if len(v):
-                error = v.std(ddof=1) / len(v) ** 0.5 if len(v) > 1 else 0.0
-                where.errorbar(v.mean(), row - 0.08, xerr=error, fmt="D", ms=4.5, capsize=3, color=colour)
+                mean, error = middle(v)
+                where.errorbar(mean, row - 0.08, xerr=np.nan_to_num(error), fmt="D", ms=4.5, capsize=3, color=colour)
             else:
                 where.text(0.02, row, "target not reached", va="center", fontsize=8, color="grey",
                            transform=where.get_yaxis_transform())
@@ -115,6 +126,6 @@ def picture(cells: pd.DataFrame, arms: Sequence[str], study: str, path: Path) ->
         where.grid(alpha=0.3)
     axes[0].set_yticks(range(len(arms)), [_arrived(cells[cells["arm"] == arm]["ratio_time"], arm) for arm in arms])
     axes[0].invert_yaxis()
-    figure.suptitle(f"{study}: a dot a seed, a diamond the mean with its standard error", fontsize=10)
+    figure.suptitle(f"{study}: a dot a seed, a diamond the geometric mean with its standard error", fontsize=10)
     figure.savefig(path, dpi=120)
     plt.close(figure)

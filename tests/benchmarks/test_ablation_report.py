@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.ablation import ARMS, LEVERS, STUDIES, scenario
-from benchmarks.ablation_report import REFERENCE, compared, report, spread, table
+from benchmarks import ablation
+from benchmarks.ablation import ARMS, CLOSE, FEW, LEVERS, STUDIES, missing, scenario
+from benchmarks.ablation_report import REFERENCE, compared, middle, report, spread, table
 
 
 def cell(arm: str, seed: int, time: float, own: float = 5.0) -> dict:
@@ -46,6 +47,27 @@ def test_the_table_counts_who_is_first_and_who_arrives(cells):
 def test_the_standard_error_is_that_of_the_mean():
     assert spread(pd.Series([1.0, 3.0, np.inf])) == "2 ± 1"
     assert spread(pd.Series([np.inf])) == "-"
+
+
+def test_ratios_have_a_mean_that_does_not_ask_which_of_the_two_is_divided_by():
+    r = pd.Series([0.5, 2.0, 3.0, np.inf])
+    (mean, error), (back, _) = middle(r), middle(1 / r[:3])
+    assert mean == pytest.approx(3 ** (1 / 3))
+    assert mean * back == pytest.approx(1)
+    assert error == pytest.approx(mean * np.std(np.log([0.5, 2, 3]), ddof=1) / 3 ** 0.5)
+    assert spread(pd.Series([0.5, 2.0]), ratios=True) == "1 ± 0.69"
+    assert spread(pd.Series([2.0, np.inf]), ratios=True) == "2"
+
+
+def test_arms_that_come_close_have_more_seeds(cells, tmp_path, monkeypatch):
+    assert set(CLOSE) <= set(ARMS)
+    monkeypatch.setattr(ablation, "FOLDER", tmp_path)
+    cells.assign(arm="joint")[:1].to_csv(tmp_path / "digits.csv", index=False)
+    there = list(missing("digits", 100))
+    assert ("digits", "joint", 0) not in there
+    assert {seed for _, arm, seed in there if arm == "greedy"} == set(range(STUDIES["digits"].seeds))
+    assert {seed for _, arm, seed in there if arm == "EPSL"} == set(range(FEW))
+    assert max(seed for *_, seed in missing("digits", 2)) == 1
 
 
 def test_a_report_is_made_of_unfinished_studies(cells, tmp_path):
