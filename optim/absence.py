@@ -18,7 +18,7 @@ from scipy.optimize import bisect
 
 from optim.bound import Constants
 from optim.problem import check
-from optim.worth import Goal
+from optim.worth import progress
 
 
 def absence(known: Constants, weights: NDArray, who: NDArray, missed: ArrayLike = 0.0, memory: float = 1.0) -> float:
@@ -80,7 +80,7 @@ def absence_of_rounds(known: Constants, weights: NDArray, who: NDArray, memory: 
 
 def slower(lost: NDArray, exponent: float = 1.0) -> float:
     """How many times the rounds it takes if they lose Phi (R,), 1 / mean (1 - Phi)^gamma [1]; ``inf`` if none makes progress."""
-    made = float(Goal(None, exponent).progress(lost).mean())
+    made = float(progress(lost, exponent).mean())
     return 1 / made if made > 0 else np.inf
 
 

@@ -16,6 +16,12 @@ from numpy.typing import NDArray
 from channels.arrays import namespace
 
 
+def progress(loss: NDArray, exponent: float) -> NDArray:
+    """(1 - Phi)^gamma of a loss Phi [1]; 0 where all is lost."""
+    found: NDArray = namespace(loss).clip(1 - loss, 0.0, 1.0) ** exponent
+    return found
+
+
 @dataclass(frozen=True)
 class Worth:
     """Sums of times and progress so far; a prior is a sum of some rounds that might have been.
@@ -57,8 +63,8 @@ class Worth:
 
     def after(self, time: float, loss: float) -> "Worth":
         """With one more round of so much ``time`` [s] that lost so much progress, Phi [1]."""
-        kept, made = 1 - 1 / self.window, (1 - min(max(loss, 0.0), 1.0)) ** self.exponent
-        return replace(self, time=kept * self.time + time, progress=max(float(kept * self.progress + made), 1e-100))
+        kept, made = 1 - 1 / self.window, float(progress(np.array(loss), self.exponent))
+        return replace(self, time=kept * self.time + time, progress=max(kept * self.progress + made, 1e-100))
 
 
 class Goal(NamedTuple):
@@ -68,17 +74,16 @@ class Goal(NamedTuple):
     exponent: float
 
     def progress(self, loss: NDArray) -> NDArray:
-        """(1 - Phi)^gamma of a loss Phi [1]; 0 where all is lost."""
-        found: NDArray = namespace(loss).clip(1 - loss, 0.0, 1.0) ** self.exponent
-        return found
+        """That of a loss Phi [1]; 0 where all is lost."""
+        return progress(loss, self.exponent)
 
     def score(self, deadline: NDArray, loss: NDArray) -> NDArray:
         """What is to be least [s]; ``inf`` where all progress is lost."""
-        xp, progress = namespace(loss), self.progress(loss)
+        xp, gained = namespace(loss), self.progress(loss)
         if self.worth is None:
-            score = deadline / xp.where(loss < 1, progress, 1.0)
+            score = deadline / xp.where(loss < 1, gained, 1.0)
         else:
-            score = deadline - self.worth * progress if np.isfinite(self.worth) else -progress
+            score = deadline - self.worth * gained if np.isfinite(self.worth) else -gained
         found: NDArray = xp.where(loss < 1, score, xp.inf)
         return found
 

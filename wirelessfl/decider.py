@@ -17,7 +17,7 @@ from optim.fastest import LONGEST, least_deadline
 from optim.problem import Deadline
 from optim.shares import equal_shares, solve_shares
 from optim.time_to_accuracy import telling_progress, time_to_accuracy, worth_of_progress
-from optim.worth import Goal, Worth
+from optim.worth import Goal, Worth, progress
 from wirelessfl.policy import Policy
 from wirelessfl.schemes import SCHEMES
 
@@ -111,7 +111,7 @@ class Decider:
         if so_far is None and self.participation < 1 and 0 < self.worth < np.inf:
             so_far = Worth.prior(self.worth, exponent=self.exponent, window=window)
         if so_far is None:
-            return Worth(time, (1 - loss) ** self.exponent, self.exponent, window) if loss < 1 else None
+            return Worth(time, float(progress(np.array(loss), self.exponent)), self.exponent, window) if loss < 1 else None
         return so_far.after(time, loss)
 
     def cost(self, now: Allocation, absence: float, worth: float) -> float:
@@ -143,7 +143,7 @@ class Decider:
         """Mean time of a full round's progress [s], where rounds (S,) take a ``time`` [s] and lose Phi [1]; of those that can be
         done and lose less than all, ``inf`` where there is none."""
         usable = np.isfinite(time) & (loss < 1)
-        gained = Goal(None, self.exponent).progress(loss)
+        gained = progress(loss, self.exponent)
         return float(time[usable].sum() / gained[usable].sum()) if usable.any() else float("inf")
 
     def lasting(self, pinned: Deadline) -> NDArray:
