@@ -16,7 +16,6 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,102 +24,18 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from benchmarks.ablation_arms import ARMS, CLOSE, COMMON, FEW, FITTED, LEVERS, PERSONAL, STUDIES, first, kept, scenario
+from benchmarks.ablation_page import filled, tables
 from benchmarks.ablation_report import report
 from benchmarks.study import append, chosen, declare, done, revision
 from learning.calibration import Calibration
 from wirelessfl import calibration_file
-from wirelessfl.config import load
 from wirelessfl.record import Record, reached, rounds_table
 from wirelessfl.settings import Scenario
 from wirelessfl.simulate import prepared, rounds
 
 FOLDER = Path(__file__).parents[1] / "docs" / "ablation"
-CALIBRATIONS = Path(__file__).parents[1] / "runs" / "calibrations"
-COMMON = ("training.evaluate_every=4", "training.smoothing=12")
-FITTED = 0.0                     # a memory: that of the calibration
-LEVERS = {"update_bits": "[32, 8, 2]", "smashed_bits": "[32, 8, 4]", "dropouts": "[0, 0.5]", "intervals": "[1, 2, 4]"}
-
-
-@dataclass(frozen=True)
-class Study:
-    """A scenario: its settings, and how many seeds arms in ``CLOSE`` have; the others have ``FEW``."""
-
-    settings: tuple[str, ...]
-    seeds: int
-
-
-@dataclass(frozen=True)
-class Arm:
-    """What is compared: a policy, the levers of compression that are open to it, and settings of its own.
-
-    Attributes
-    ----------
-    policy : str
-    open : tuple of str
-        Names of ``LEVERS``.
-    own : tuple of str
-        Settings that the others do not have.
-    participation : float
-        Least share of the rounds that are planned with a device, or, of schedules, of the devices in a round [1].
-    memory : float
-        Rounds over which what absent devices would have said is averaged before it counts; 0 takes that of the calibration [1].
-    personal : bool
-        Whether its target is that on the devices' own classes.
-    """
-
-    policy: str
-    open: tuple[str, ...] = tuple(LEVERS)
-    own: tuple[str, ...] = ()
-    participation: float = 1.0
-    memory: float = 1.0
-    personal: bool = False
-
-
-DIGITS = ("training.lr=0.05", "training.rounds=400", "training.target_accuracy=0.9")
-STUDIES = {
-    "digits": Study(DIGITS, 15),
-    "digits-unlike": Study((*DIGITS, "data.concentration=0.1"), 15),
-    "fashion-mnist": Study((
-        "data.dataset=fashion-mnist", "data.train=4000", "data.test=1000", "training.lr=0.05", "training.rounds=400",
-        "training.target_accuracy=0.7"), 15),
-    "cifar-10": Study((
-        "data.dataset=cifar-10", "data.train=4000", "data.test=1000", "data.standardise=true", "training.model=lenet",
-        "decision.pilot_rounds=30", "cell.devices=20", "cell.radius_m=400", "cell.bandwidth_mhz=10", "cell.downlink_mhz=20",
-        "devices.slowest_gflops=0.1", "devices.fastest_gflops=10", "devices.server_gflops=200", "training.lr=0.05",
-        "training.rounds=400", "training.target_accuracy=0.3"), 5),
-}
-SAGE = ("training.algorithm=fsl-sage", "training.local_steps=5", "training.auxiliary=linear", "training.align_steps=25")
-SHORT = ("decision.pilot_rounds=10",)        # where decisions need nothing from the pilot but that nothing is lost
-SCHEDULED = (("random", 0.5), ("random", 0.1), ("round-robin", 0.1), ("proportional-fair", 0.5), ("proportional-fair", 0.1))
-ARMS = {
-    "joint": Arm("joint"),
-    "equal-band": Arm("equal-band"),
-    "fixed-split": Arm("fixed-split"),
-    "fixed-bits": Arm("fixed-bits"),
-    "no compression": Arm("joint", ("intervals",)),
-    "no dropout": Arm("joint", ("update_bits", "smashed_bits", "intervals")),
-    "interval 1": Arm("fixed-interval"),
-    "full-power": Arm("full-power"),
-    "greedy": Arm("greedy"),
-    "online": Arm("online"),
-    "mean": Arm("mean"),
-    "sit out 0.5": Arm("joint", participation=0.5),
-    **{f"sit out {rest}{name}": Arm("joint", participation=least, memory=memory) for rest, least in (("0.9", 0.1), ("any", 0.0))
-       for name, memory in (("", 1.0), (", memory 10", 10.0), (", memory fitted", FITTED))},
-    **{f"{policy} {share}": Arm(policy, participation=share, memory=10.0) for policy, share in SCHEDULED},
-    "no-pruning": Arm("no-pruning"),
-    "equal": Arm("equal"),
-    "equal, no compression": Arm("equal", ()),
-    "lightweight FedSL": Arm("light-fixed", (), ("training.update_bits=8", "training.dropout=0.25")),
-    "EPSL": Arm("epsl-descent", (), ("training.algorithm=epsl", *SHORT)),
-    "personalisation": Arm("prune-kkt", (), ("training.algorithm=personalised",), personal=True),
-    "FSL-SAGE": Arm("equal", (), (*SAGE, *SHORT)),
-    "FSL-SAGE, joint band": Arm("joint", (), (*SAGE, *SHORT)),
-}
-FEW = 5                          # seeds
-CLOSE = ("joint", "equal-band", "fixed-split", "fixed-bits", "no dropout", "no-pruning", "greedy", "online", "mean",
-         "sit out 0.9, memory 10", "sit out 0.9, memory fitted", "sit out any, memory 10", "sit out any, memory fitted",
-         "proportional-fair 0.1", "FSL-SAGE", "FSL-SAGE, joint band")
+PAGE = FOLDER.with_suffix(".md")
 Cell = tuple[str, str, int]      # study, arm, seed
 
 
@@ -142,21 +57,14 @@ def main() -> None:
         for cell, row in pool(jobs):
             append(FOLDER / f"{study}.csv", [row])
             print(*cell, {name: row[name] for name in ("time_s", "rounds", "own_time_s", "cpu_s")}, flush=True)
-    print(json.dumps(report(FOLDER, list(STUDIES), list(ARMS), [name for name, arm in ARMS.items() if arm.personal])))
+    print(json.dumps(report(FOLDER, list(STUDIES), list(ARMS), PERSONAL)))
+    PAGE.write_text(page(), encoding="utf-8")
 
 
-def scenario(study: str, arm: str) -> Scenario:
-    """The settings of a cell."""
-    chosen = ARMS[arm]
-    levers = [f"decision.{name}={LEVERS[name]}" for name in chosen.open]
-    there = (f"decision.participation={chosen.participation}", f"decision.memory={chosen.memory}")
-    fitted = () if chosen.memory else (f"decision.calibration={kept(study, first(arm))}",)
-    return load(None, [f"name={study}", *COMMON, *STUDIES[study].settings, *levers, *there, *fitted, *chosen.own])
-
-
-def first(arm: str) -> str:
-    """The first arm that trains as this one does."""
-    return next(name for name, other in ARMS.items() if other.own == ARMS[arm].own)
+def page() -> str:
+    """``docs/ablation.md`` with its tables as the cells that there are make them."""
+    fewer = [name for name, arm in ARMS.items() if arm.participation < 1]
+    return filled(PAGE.read_text(encoding="utf-8"), tables(FOLDER, list(STUDIES), list(ARMS), PERSONAL, fewer))
 
 
 @cache
@@ -164,11 +72,6 @@ def calibration(study: str, arm: str) -> Calibration:
     """What decisions rest on, measured with the levers of an arm."""
     memory = any(first(name) == arm and other.memory == FITTED for name, other in ARMS.items())
     return calibration_file.make(scenario(study, arm), kept(study, arm), memory=memory).measured
-
-
-def kept(study: str, arm: str) -> Path:
-    """Where it lies."""
-    return CALIBRATIONS / f"{study}-{arm.replace(' ', '-')}.json"
 
 
 def declaration(study: str) -> dict[str, Any]:

@@ -14,7 +14,8 @@ import argparse
 import numpy as np
 import pandas as pd
 
-from benchmarks.ablation import STUDIES, calibration, scenario
+from benchmarks.ablation import calibration
+from benchmarks.ablation_arms import STUDIES, scenario
 from benchmarks.study import chosen
 from optim.fastest import least_deadline
 from wirelessfl.decider import Decider

@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 
 from benchmarks import ablation
-from benchmarks.ablation import ARMS, CLOSE, FEW, LEVERS, STUDIES, missing, scenario
+from benchmarks.ablation import missing
+from benchmarks.ablation_arms import ARMS, CLOSE, FEW, LEVERS, STUDIES, scenario
+from benchmarks.ablation_page import FEW_IN, filled, tables
 from benchmarks.ablation_report import REFERENCE, compared, middle, report, spread, table
 
 
@@ -68,6 +70,29 @@ def test_arms_that_come_close_have_more_seeds(cells, tmp_path, monkeypatch):
     assert {seed for _, arm, seed in there if arm == "greedy"} == set(range(STUDIES["digits"].seeds))
     assert {seed for _, arm, seed in there if arm == "EPSL"} == set(range(FEW))
     assert max(seed for *_, seed in missing("digits", 2)) == 1
+
+
+def test_the_page_says_what_its_tables_say():
+    assert ablation.page() == ablation.PAGE.read_text(encoding="utf-8")
+
+
+def test_tables_of_a_page_are_in_order_and_count_who_arrives(cells, tmp_path):
+    few = pd.DataFrame([cell("few", 0, 1.0), cell("few", 1, np.inf), cell("lost", 0, np.inf), cell("lost", 1, np.inf)])
+    pd.concat([few, cells]).to_csv(tmp_path / "digits.csv", index=False)
+    found = tables(tmp_path, ["digits"], ["lost", "slow", "joint", "mine", "few"], ["mine"], ["few"])
+    assert [line.split(" | ")[0].strip("| ") for line in found["digits"][2:]] == ["joint", "slow", "lost"]
+    assert [line.split(" | ")[-1].strip("| ") for line in found["digits"][2:]] == ["2", "1 of 2", "0 of 2"]
+    assert found["digits"][3].split(" | ")[1] == "2"
+    assert found[FEW_IN][2:] == ["| `few` | 1 of 2 arrive | 1 of 2 arrive |"]
+
+
+def test_a_page_keeps_what_is_not_between_marks():
+    text = "a\n<!-- one -->\nold\n<!-- end -->\nb\n<!-- two -->\n<!-- end -->\n"
+    new = filled(text, {"two": ["2"], "one": ["1"]})
+    assert new == "a\n<!-- one -->\n\n1\n\n<!-- end -->\nb\n<!-- two -->\n\n2\n\n<!-- end -->\n"
+    assert filled(new, {"two": ["2"], "one": ["1"]}) == new
+    with pytest.raises(ValueError, match="no place for the table 'three'"):
+        filled(text, {"three": []})
 
 
 def test_a_report_is_made_of_unfinished_studies(cells, tmp_path):

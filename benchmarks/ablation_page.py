@@ -1,0 +1,76 @@
+"""The tables within ``docs/ablation.md``, from the cells that there are: what stands between two marks is written anew."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.ablation_report import compared, middle, spread
+
+EVERYONE = {"time": "ratio_time", "energy": "ratio_energy", "mean round": "ratio_round", "rounds": "rounds"}
+FEWER = {"time": "ratio_time", "energy": "ratio_energy"}
+FEW_IN = "who is there"
+
+
+def filled(text: str, tables: Mapping[str, Sequence[str]]) -> str:
+    """A page with its tables written anew: the lines between ``<!-- NAME -->`` and ``<!-- end -->``.
+
+    Raises
+    ------
+    ValueError
+        Where a table has no place in the page.
+    """
+    for name, lines in tables.items():
+        before, found, after = text.partition(f"<!-- {name} -->\n")
+        _, ended, after = after.partition("<!-- end -->\n")
+        if not (found and ended):
+            raise ValueError(f"the page has no place for the table {name!r}: it takes the lines <!-- {name} --> and <!-- end -->")
+        text = "".join((before, found, "\n", *(f"{line}\n" for line in lines), "\n", ended, after))
+    return text
+
+
+def tables(folder: Path, studies: Sequence[str], arms: Sequence[str], personal: Collection[str],
+           fewer: Collection[str]) -> dict[str, list[str]]:
+    """Lines of each study's table of arms with everybody in every round, and of that of arms with ``fewer``.
+
+    Parameters
+    ----------
+    personal : collection of str
+        Arms whose target is another one: in none of the tables.
+    """
+    cells = {study: compared(pd.read_csv(folder / f"{study}.csv"), list(personal)) for study in studies}
+    common = [arm for arm in arms if arm not in personal]
+    return {**{study: everyone(each, [arm for arm in common if arm not in fewer]) for study, each in cells.items()},
+            FEW_IN: few(cells, [arm for arm in common if arm in fewer])}
+
+
+def everyone(cells: pd.DataFrame, arms: Sequence[str]) -> list[str]:
+    """Arms by their time over joint's; those of which no seed arrives at the end."""
+    mine = {arm: cells[cells["arm"] == arm] for arm in arms}
+    order = sorted(arms, key=lambda arm: np.nan_to_num(middle(mine[arm]["ratio_time"])[0], nan=np.inf))
+    rows = [[arm, *(spread(mine[arm][name], name.startswith("ratio")) for name in EVERYONE.values()), arrived(mine[arm])]
+            for arm in order]
+    return _lines(("arm", *EVERYONE, "seeds"), rows)
+
+
+def few(cells: Mapping[str, pd.DataFrame], arms: Sequence[str]) -> list[str]:
+    """Time and energy of arms in which devices sit out over joint's with everybody in, study by study."""
+    rows = [[f"`{arm}`", *(_told(each[each["arm"] == arm], name) for name in FEWER.values() for each in cells.values())]
+            for arm in arms]
+    return _lines(("arm", *(f"{what}, {study}" for what in FEWER for study in cells)), rows)
+
+
+def arrived(mine: pd.DataFrame) -> str:
+    """How many seeds of an arm get to the target, of how many."""
+    there = int(np.isfinite(mine["ratio_time"]).sum())
+    return str(there) if there == len(mine) else f"{there} of {len(mine)}"
+
+
+def _told(mine: pd.DataFrame, name: str) -> str:
+    every = np.isfinite(mine["ratio_time"]).all()
+    return spread(mine[name], ratios=True) if every else f"{arrived(mine)} arrive"
+
+
+def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *(f"| {' | '.join(row)} |" for row in rows)]
