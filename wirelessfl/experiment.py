@@ -5,20 +5,18 @@ A run leaves a checkpoint every few rounds and begins again where its last one w
 
 import dataclasses
 import json
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import joblib
 import pandas as pd
 
 from learning.calibration import Calibration
 from learning.data import Dataset
-from learning.threads import at_a_time, divided
-from wirelessfl import build, calibration_file, checkpoint, plot, schemes
+from learning.threads import at_a_time
+from wirelessfl import build, calibration_file, plot, schemes
 from wirelessfl.config import SettingsError, choose, processors
 from wirelessfl.folder import (
     CHECKPOINTS,
@@ -38,11 +36,10 @@ from wirelessfl.known import calibrated
 from wirelessfl.plot_partition import partition_picture
 from wirelessfl.policy import POLICIES
 from wirelessfl.record import Record, allocations_table, reached, rounds_table
+from wirelessfl.runs import Watch, all_runs, tasks
 from wirelessfl.settings import Scenario
-from wirelessfl.simulate import prepared, rounds
 from wirelessfl.world import all_at_once, world
 
-Watch = Callable[[Record], None]
 Pilot = Callable[[], None]
 CALIBRATION = "calibration.json"
 EVERY = 10          # rounds from one checkpoint to the next
@@ -145,14 +142,14 @@ def check(scenario: Scenario) -> Dataset:
 
 def _run(scenario: Scenario, found: Dataset, folder: Path, made: dict[str, Any], workers: int, watch: Watch,
          every: int, pilot: Pilot) -> pd.DataFrame:
-    begun, before, records, order = time.time(), made["wall_time_s"], list[list[Record]](), _tasks(scenario, made["seeds"])
+    begun, before, records, order = time.time(), made["wall_time_s"], list[list[Record]](), tasks(scenario, made["seeds"])
     made["ended"] = "running"
     write_json(folder / MANIFEST, made)
     with at_a_time(workers):
         measured = _measured(scenario, found, folder, pilot)
     made["ended"] = "interrupted"
     try:
-        for one in _all(scenario, order, measured, folder, workers, watch, every):
+        for one in all_runs(scenario, order, measured, folder, workers, watch, every):
             records = sorted([*records, one], key=lambda run: order.index((run[0].policy, run[0].seed)))
         made["ended"] = "finished"
     finally:
@@ -187,46 +184,3 @@ def _summary(scenario: Scenario, folder: Path, records: list[list[Record]]) -> p
     plot.latency_accuracy(table, summary, t.target_accuracy, t.smoothing, folder / "latency-accuracy.png")
     plot.allocation(allocations_table(records[0]), folder / "allocation.png")
     return summary
-
-
-def _tasks(scenario: Scenario, seeds: Sequence[int]) -> list[tuple[str, int]]:
-    """Policy by policy, and seed by seed: the order of the tables."""
-    return [(policy, seed) for policy in scenario.decision.policies for seed in seeds]
-
-
-def _all(scenario: Scenario, tasks: Sequence[tuple[str, int]], measured: Calibration, folder: Path, workers: int, watch: Watch,
-         every: int) -> Iterator[list[Record]]:
-    """The records of every run, as they are finished."""
-    processes, threads = divided(workers, len(tasks))
-    if processes == 1:
-        for policy, seed in tasks:
-            yield _one(scenario, policy, seed, measured, folder, every, threads, watch)
-        return
-    pool, us = joblib.Parallel(n_jobs=processes, backend="loky", return_as="generator_unordered"), os.getpid()
-    jobs = (joblib.delayed(_one)(scenario, policy, seed, measured, folder, every, threads, parent=us) for policy, seed in tasks)
-    for records in pool(jobs):
-        watch(records[-1])
-        yield records
-
-
-def _one(scenario: Scenario, policy: str, seed: int, measured: Calibration, folder: Path, every: int, threads: int = 1,
-         watch: Watch = lambda record: None, parent: int | None = None) -> list[Record]:
-    """The records of one run: from its checkpoint on, if there is one."""
-    path, over = folder / CHECKPOINTS / f"{policy}-{seed}.pt", folder / CHECKPOINTS / f"{policy}-{seed}-over.pt"
-    if over.exists():
-        found: list[Record] = checkpoint.load(over, {})
-        watch(found[-1])
-        return found
-    ready = prepared(scenario, policy, seed, measured)
-    shared = {"air": ready.world.air, "trace": getattr(ready.world.air, "trace", None)}
-    last, records = checkpoint.load(path, shared) if path.exists() else (None, [])
-    with at_a_time(threads):
-        for progress, record in rounds(ready.spending(), last):
-            if parent not in (None, os.getppid()):                 # it was killed, and somebody else may go on with the run
-                os._exit(1)
-            records.append(record)
-            if progress.number % every == 0 and not progress.over:
-                checkpoint.save(path, (progress, records), shared)
-            watch(record)
-    checkpoint.save(over, records, {})
-    return records

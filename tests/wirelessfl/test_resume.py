@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import wirelessfl as wfl
-from wirelessfl import checkpoint, experiment
+from wirelessfl import checkpoint, runs
 from wirelessfl.__main__ import main
 from wirelessfl.checkpoint import CheckpointError
 from wirelessfl.folder import held
@@ -199,9 +199,9 @@ def test_a_worker_whose_run_was_killed_writes_nothing_more(tmp_path, scenario, m
     monkeypatch.setattr(os, "_exit", leave)
     measured = wfl.measure(wfl.world(scenario, 0))
     with pytest.raises(Stopped):
-        experiment._one(scenario, "equal", 0, measured, tmp_path, 1, parent=os.getpid())
+        runs.one_run(scenario, "equal", 0, measured, tmp_path, 1, parent=os.getpid())
     assert not list(tmp_path.iterdir())
-    assert len(experiment._one(scenario, "equal", 0, measured, tmp_path, 1, parent=os.getppid())) == 8
+    assert len(runs.one_run(scenario, "equal", 0, measured, tmp_path, 1, parent=os.getppid())) == 8
 
 
 def test_training_that_diverges_says_when_and_what_to_try():

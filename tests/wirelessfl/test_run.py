@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 import wirelessfl
-from wirelessfl import experiment
+from wirelessfl import experiment, runs
 from wirelessfl.__main__ import main
 from wirelessfl.build import check
 from wirelessfl.closing import alike
@@ -79,7 +79,7 @@ def test_a_run_is_checked_once_on_the_command_line(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(experiment.build, "check", lambda s: asked.append(s) or check(s))
     with monkeypatch.context() as stopping:
-        stopping.setattr(experiment, "_one", lambda *a, **k: sys.exit("stopped"))
+        stopping.setattr(runs, "one_run", lambda *a, **k: sys.exit("stopped"))
         with pytest.raises(SystemExit):
             main(["run", *SMALL, "--workers=1", "--out", str(tmp_path)])
     assert len(asked) == 1
