@@ -50,7 +50,7 @@ class Arm:
 DIGITS = ("training.lr=0.05", "training.rounds=400", "training.target_accuracy=0.9")
 STUDIES = {
     "digits": Study(DIGITS, 15),
-    "digits-unlike": Study((*DIGITS, "data.concentration=0.1"), 15),
+    "digits-unlike": Study((*DIGITS, "data.concentration=0.1"), 10),
     "fashion-mnist": Study((
         "data.dataset=fashion-mnist", "data.train=4000", "data.test=1000", "training.lr=0.05", "training.rounds=400",
         "training.target_accuracy=0.7"), 15),
@@ -58,7 +58,7 @@ STUDIES = {
         "data.dataset=cifar-10", "data.train=4000", "data.test=1000", "data.standardise=true", "training.model=lenet",
         "decision.pilot_rounds=30", "cell.devices=20", "cell.radius_m=400", "cell.bandwidth_mhz=10", "cell.downlink_mhz=20",
         "devices.slowest_gflops=0.1", "devices.fastest_gflops=10", "devices.server_gflops=200", "training.lr=0.05",
-        "training.rounds=400", "training.target_accuracy=0.3"), 5),
+        "training.rounds=400", "training.target_accuracy=0.3"), 10),
 }
 SAGE = ("training.algorithm=fsl-sage", "training.local_steps=5", "training.auxiliary=linear", "training.align_steps=25")
 SHORT = ("decision.pilot_rounds=10",)        # where decisions need nothing from the pilot but that nothing is lost
