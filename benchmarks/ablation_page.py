@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.ablation_report import compared, middle, spread
+from benchmarks.ablation_report import compared
+from benchmarks.means import middle, spread
 
 EVERYONE = {"time": "ratio_time", "energy": "ratio_energy", "mean round": "ratio_round", "rounds": "rounds"}
 FEWER = {"time": "ratio_time", "energy": "ratio_energy"}

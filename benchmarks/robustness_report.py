@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from benchmarks.means import middle, spread
 from wirelessfl.style import COLOURS, DASHES, STYLE
 
 OTHERS = ("equal", "fixed-split", "no-pruning")
@@ -39,13 +40,13 @@ def forecast(rows: pd.DataFrame) -> list[str]:
         for case in of_cell["case"].unique():
             own = of_cell[(of_cell["case"] == case) & (of_cell["policy"] == "joint")]
             ratio = times.loc[(case, "joint")] / times.loc[("right", "joint")]
-            lines.append([case, spread(ratio), *(kept(times, case, other) for other in OTHERS),
-                          f"{(own['promised_s'] / own['progress_s']).mean():.2f}", f"{own['ratio'].mean():.2f}",
+            lines.append([case, spread(ratio, ratios=True), *(kept(times, case, other) for other in OTHERS),
+                          f"{middle(own['promised_s'] / own['progress_s'])[0]:.2f}", f"{own['ratio'].mean():.2f}",
                           f"{own['cut'].mean():.2f}", "/".join(f"{n:g}" for n in sorted(own["interval"].unique()))])
         head = ["constants", "time / right", *(f"left over {other} [%]" for other in OTHERS), "promised / attained", "pruned",
                 "split", "interval"]
         right = times.loc["right"]
-        gains = ", ".join(f"{other} {(right.loc[other] / right.loc['joint']).mean():.3f}" for other in right.index[1:])
+        gains = ", ".join(f"{other} {middle(right.loc[other] / right.loc['joint'])[0]:.3f}" for other in right.index[1:])
         found += [f"{cell}, {of_cell['seed'].nunique()} world(s); with the right constants, time over joint's: {gains}",
                   markdown(head, lines)]
     return found
@@ -59,7 +60,7 @@ def training(rows: pd.DataFrame) -> list[str]:
         for case, policy in times.index:
             own = of_task[(of_task["case"] == case) & (of_task["policy"] == policy)]
             ratio = times.loc[(case, policy)] / times.loc[("right", "joint")]
-            lines.append([policy, case, reached(own), spread(own["time_s"]), spread(ratio),
+            lines.append([policy, case, reached(own), spread(own["time_s"]), spread(ratio, ratios=True),
                           kept(times, case, "equal") if policy == "joint" else "", spread(own["rounds"]),
                           f"{own['ratio'].mean():.2f}", "/".join(f"{n:g}" for n in sorted(own["interval"].unique()))])
         head = ["policy", "constants", "reached", "time [s]", "time / joint, right", "left over equal [%]", "rounds", "pruned",
@@ -78,7 +79,7 @@ def deciding(rows: pd.DataFrame) -> list[str]:
             spent = own[["deciding_s", "training_s", "testing_s"]].sum()
             share, each = spent["deciding_s"] / spent.sum(), spent["deciding_s"] / own["rounds"].sum()
             ratio = times.loc[(way, policy)] / times.loc[("every round", "joint")]
-            lines.append([policy, way, reached(own), spread(own["time_s"]), spread(ratio), spread(own["rounds"]),
+            lines.append([policy, way, reached(own), spread(own["time_s"]), spread(ratio, ratios=True), spread(own["rounds"]),
                           f"{100 * share:.0f}", f"{1e3 * each:.0f}"])
         head = ["policy", "decided", "reached", "time [s]", "time / each round", "rounds", "deciding [% of the computer's time]",
                 "deciding a round [ms]"]
@@ -111,14 +112,6 @@ def reached(own: pd.DataFrame) -> str:
     return f"{int(np.isfinite(own['time_s']).sum())}/{len(own)}"
 
 
-def spread(values: pd.Series) -> str:
-    """Mean and standard error to three digits."""
-    there = values[np.isfinite(values)]
-    if there.empty:
-        return "-"
-    return f"{there.mean():.3g}" + (f" ± {there.std() / np.sqrt(len(there)):.2g}" if len(there) > 1 else "")
-
-
 def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A table."""
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *lines))
@@ -126,7 +119,7 @@ def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 @matplotlib.rc_context(STYLE)
 def picture(rows: pd.DataFrame, path: Path) -> None:
-    """Time of a full round's progress in every case, over that with the right constants: each world, and the mean.
+    """Time of a full round's progress in every case, over that with the right constants: each world, and the geometric mean.
 
     Drawn for the groups that have every case; an arrow is what lies beyond the edge.
     """
@@ -139,10 +132,11 @@ def picture(rows: pd.DataFrame, path: Path) -> None:
         for number, case in enumerate(cases):
             ratio = times.loc[(case, "joint")] / right
             axis.plot(ratio, np.full(len(ratio), number), "o", color=COLOURS[0], markersize=3.5, alpha=0.6, markeredgewidth=0)
-            axis.plot([min(ratio.mean(), EDGE)], [number], "|" if ratio.mean() < EDGE else ">", color=COLOURS[0], markersize=9,
-                      markeredgewidth=2, clip_on=False)
+            mean = middle(ratio)[0]
+            axis.plot([min(mean, EDGE)], [number], "|" if mean < EDGE else ">", color=COLOURS[0], markersize=9, markeredgewidth=2,
+                      clip_on=False)
         for number, other in enumerate(each for each in OTHERS if ("right", each) in times.index):
-            axis.axvline((times.loc[("right", other)] / right).mean(), color=COLOURS[number + 1], linestyle=DASHES[number + 1],
+            axis.axvline(middle(times.T[("right", other)] / right)[0], color=COLOURS[number + 1], linestyle=DASHES[number + 1],
                          label=f"{other}, right", linewidth=1.3)
         axis.set(xlabel="time / joint with the right constants [1]", title=cell.split(",")[0], yticks=range(len(cases)),
                  yticklabels=cases, xlim=(0.97, EDGE))
