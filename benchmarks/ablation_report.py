@@ -17,6 +17,7 @@ HEADER = ("arm", "reached", "time / joint's", "time [s]", "energy [J]", "energy 
           "own classes: time / joint's", "first", "within 5 % of the first")
 COLUMNS = ("ratio_time", "time_s", "energy_j", "ratio_energy", "rounds", "ratio_round", "ratio_own_time")
 OURS, THEIRS = "#0072B2", "#D55E00"
+TICKS = {2: (1, 1.2, 1.5), 10: (1, 1.5, 2, 3, 5), 50: (1, 2, 5), np.inf: (1, 3)}         # by how much an axis spans
 SCHEMES = ("lightweight FedSL", "EPSL", "personalisation", "FSL-SAGE")
 
 
@@ -101,7 +102,7 @@ def picture(cells: pd.DataFrame, arms: Sequence[str], study: str, path: Path) ->
         where.axvline(1.0, color="black", lw=0.8)
         where.set(xscale="log", xlabel=f"{title}, over joint's [1]")
         low, high = where.get_xlim()
-        subs = (1, 1.2, 1.5) if high < 2 * low else (1, 1.5, 2, 3, 5) if high < 50 * low else (1, 3)
+        subs = next(ticks for times, ticks in TICKS.items() if high < times * low)
         where.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=subs))
         where.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
         where.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
