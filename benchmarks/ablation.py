@@ -3,6 +3,7 @@
 A cell (scenario, arm, seed) is one training until its target, or to the end of its rounds; what is in docs/ablation/SCENARIO.csv
 is not run again, so a study goes on where it stopped, and no cell is begun after ``--minutes``. Arms of one algorithm share one
 calibration, of the first seed (in runs/calibrations, measured once). One thread a process; results do not depend on how many.
+The tables within docs/ablation.md are written anew.
 
 Models are tested every four rounds, where all intervals of averaging end. The target is that of the mean of three such tests:
 of the test accuracy, and, beside it, of that on classes mixed as in the devices' own data, which is what personal models are for.
@@ -40,7 +41,7 @@ Cell = tuple[str, str, int]      # study, arm, seed
 
 
 def main() -> None:
-    """Run what is missing for as long as there is time, and make tables and pictures."""
+    """Run what is missing for as long as there is time, and make tables and pictures, those of the page, too."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0, help="no cell is begun after so long")
     parser.add_argument("--seeds", type=int, default=max(study.seeds for study in STUDIES.values()), help="no more seeds than so")

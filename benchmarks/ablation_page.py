@@ -10,7 +10,8 @@ from benchmarks.ablation_report import compared
 from benchmarks.means import middle, spread
 
 EVERYONE = {"time": "ratio_time", "energy": "ratio_energy", "mean round": "ratio_round", "rounds": "rounds"}
-FEWER = {"time": "ratio_time", "energy": "ratio_energy"}
+FEWER = {"time (seeds)": "ratio_time", "energy": "ratio_energy"}
+COUNTED = "ratio_time"           # in brackets: of how many seeds
 FEW_IN = "who is there"
 
 
@@ -40,10 +41,12 @@ def tables(folder: Path, studies: Sequence[str], arms: Sequence[str], personal: 
     personal : collection of str
         Arms whose target is another one: in none of the tables.
     """
-    cells = {study: compared(pd.read_csv(folder / f"{study}.csv"), list(personal)) for study in studies}
-    common = [arm for arm in arms if arm not in personal]
-    return {**{study: everyone(each, [arm for arm in common if arm not in fewer]) for study, each in cells.items()},
-            FEW_IN: few(cells, [arm for arm in common if arm in fewer])}
+    paths = {study: folder / f"{study}.csv" for study in studies}
+    cells = {study: compared(pd.read_csv(path), personal) for study, path in paths.items() if path.exists()}
+    there = {study: [arm for arm in arms if arm in set(each["arm"]) and arm not in personal] for study, each in cells.items()}
+    anywhere = [arm for arm in arms if arm in fewer and any(arm in here for here in there.values())]
+    return {**{study: everyone(each, [arm for arm in there[study] if arm not in fewer]) for study, each in cells.items()},
+            FEW_IN: few(cells, anywhere)}
 
 
 def everyone(cells: pd.DataFrame, arms: Sequence[str]) -> list[str]:
@@ -64,13 +67,14 @@ def few(cells: Mapping[str, pd.DataFrame], arms: Sequence[str]) -> list[str]:
 
 def arrived(mine: pd.DataFrame) -> str:
     """How many seeds of an arm get to the target, of how many."""
-    there = int(np.isfinite(mine["ratio_time"]).sum())
+    there = int(np.isfinite(mine["time_s"]).sum())
     return str(there) if there == len(mine) else f"{there} of {len(mine)}"
 
 
 def _told(mine: pd.DataFrame, name: str) -> str:
-    every = np.isfinite(mine["ratio_time"]).all()
-    return spread(mine[name], ratios=True) if every else f"{arrived(mine)} arrive"
+    if not np.isfinite(mine["time_s"]).all():
+        return f"{arrived(mine)} arrive"
+    return spread(mine[name], ratios=True) + (f" ({len(mine)})" if name == COUNTED else "")
 
 
 def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -1,6 +1,6 @@
 """The tables and the pictures of ``benchmarks.ablation``, from the cells that there are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -16,12 +16,14 @@ REFERENCE, NEAR = "joint", 1.05
 HEADER = ("arm", "reached", "time / joint's", "time [s]", "energy [J]", "energy / joint's", "rounds", "mean round / joint's",
           "own classes: time / joint's", "first", "within 5 % of the first")
 COLUMNS = ("ratio_time", "time_s", "energy_j", "ratio_energy", "rounds", "ratio_round", "ratio_own_time")
+SAID = ("Mean ± standard error over the seeds that reached the target (lengths of rounds: over all), of ratios the geometric mean;\n"
+        "ranks over the seeds that all arms have ({}).\n")
 OURS, THEIRS = "#0072B2", "#D55E00"
 TICKS = {2: (1, 1.2, 1.5), 10: (1, 1.5, 2, 3, 5), 50: (1, 2, 5), np.inf: (1, 3)}         # by how much an axis spans
 SCHEMES = ("lightweight FedSL", "EPSL", "personalisation", "FSL-SAGE")
 
 
-def report(folder: Path, studies: Sequence[str], arms: Sequence[str], personal: Sequence[str]) -> dict[str, dict[str, float]]:
+def report(folder: Path, studies: Sequence[str], arms: Sequence[str], personal: Collection[str]) -> dict[str, dict[str, float]]:
     """Write ``tables.md`` and a picture a study; return the geometric mean of time over joint's of each study and arm.
 
     Parameters
@@ -43,7 +45,7 @@ def report(folder: Path, studies: Sequence[str], arms: Sequence[str], personal: 
     return found
 
 
-def compared(cells: pd.DataFrame, personal: Sequence[str]) -> pd.DataFrame:
+def compared(cells: pd.DataFrame, personal: Collection[str]) -> pd.DataFrame:
     """The cells with times and energies over joint's on the same seed; personal arms are measured by their own target.
 
     ``ratio_time``, ``ratio_energy`` and ``ratio_own_time`` (all arms by the target on own classes) are infinite where the target
@@ -66,8 +68,7 @@ def table(cells: pd.DataFrame, arms: Sequence[str]) -> list[str]:
     """Lines of one study's table; ranks count where a seed has all arms."""
     sizes = cells.groupby("seed")["arm"].nunique()
     whole = set(sizes[sizes == len(arms)].index)
-    lines = [f"Mean ± standard error over the seeds that reached the target, of ratios the geometric mean; ranks over the seeds "
-             f"that all arms have ({len(whole)}).\n\n| {' | '.join(HEADER)} |", "|" + "---|" * len(HEADER)]
+    lines = [SAID.format(len(whole)), f"| {' | '.join(HEADER)} |", "|" + "---|" * len(HEADER)]
     for arm in arms:
         mine = cells[cells["arm"] == arm]
         rank = mine[mine["seed"].isin(whole)]["rank"]
@@ -84,7 +85,7 @@ def _arrived(ratios: pd.Series, arm: str) -> str:
 
 
 def picture(cells: pd.DataFrame, arms: Sequence[str], study: str, path: Path) -> None:
-    """Time and energy over joint's on the same seed: a dot a seed, mean and standard error beside them."""
+    """Time and energy over joint's on the same seed: a dot a seed, geometric mean and standard error beside them."""
     panels: Mapping[str, str] = {"ratio_time": "time to the target", "ratio_energy": "energy until then"}
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 0.3 * len(arms) + 1.4), sharey=True, layout="constrained")
     for (name, title), where in zip(panels.items(), axes, strict=True):

@@ -97,13 +97,14 @@ def complete(rows: pd.DataFrame, by: str, what: Sequence[str] = ("case", "policy
 
 
 def kept(times: pd.DataFrame, case: str, other: str) -> str:
-    """How much of joint's gain over another policy is left, of the mean times [%]; nothing to keep where there was none."""
+    """How much of joint's gain over another policy is left, of the means of ratios [%]; nothing to keep where there was none."""
     if ("right", other) not in times.index:
         return "-"
-    right, wrong, theirs = (times.loc[key].mean() for key in (("right", "joint"), (case, "joint"), ("right", other)))
-    if not (theirs > right and np.isfinite(theirs)):
+    ratios = [times.T[key] / times.T[("right", "joint")] for key in ((case, "joint"), ("right", other))]
+    wrong, theirs = (middle(each)[0] if np.isfinite(each).all() else np.inf for each in ratios)
+    if not 1 < theirs < np.inf:
         return "-"
-    left = 100 * (theirs - wrong) / (theirs - right)
+    left = 100 * (theirs - wrong) / (theirs - 1)
     return f"{left:.0f}" if left > -100 else "below -100"
 
 

@@ -34,7 +34,7 @@ from optim.problem import Deadline, check
 from optim.scan import POINTS
 from optim.shares import solve_shares
 from optim.valleys import FINER, ROUGH, View, best_deadline, first_grid, many
-from optim.worth import Goal
+from optim.worth import Goal, progress
 
 
 def time_to_accuracy(problem: Deadline, worth: float | None = None, *, exponent: float = 1.0, shares: Any = None,
@@ -94,8 +94,8 @@ def worth_of_progress(problems: Deadline, *, exponent: float = 1.0, shares: Any 
     points = ROUGH if many(problems) else POINTS
     for _ in range(3):                                     # and twice between the neighbours of the best
         view = View.of(problems, goal, grid, points=points) if shares is None else None
-        progress = goal.progress(_loss(problems, grid, shares) if view is None else view.seen.loss)
-        time, gained = (to_numpy(xp.where(usable, v, 0.0)) for v in (grid, progress))
+        made = progress(_loss(problems, grid, shares) if view is None else view.seen.loss, exponent)
+        time, gained = (to_numpy(xp.where(usable, v, 0.0)) for v in (grid, made))
         if not (gained > 0).any():
             break
         mu, best = _least_ratio(time, gained)

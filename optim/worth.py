@@ -73,13 +73,9 @@ class Goal(NamedTuple):
     worth: float | None
     exponent: float
 
-    def progress(self, loss: NDArray) -> NDArray:
-        """That of a loss Phi [1]; 0 where all is lost."""
-        return progress(loss, self.exponent)
-
     def score(self, deadline: NDArray, loss: NDArray) -> NDArray:
         """What is to be least [s]; ``inf`` where all progress is lost."""
-        xp, gained = namespace(loss), self.progress(loss)
+        xp, gained = namespace(loss), progress(loss, self.exponent)
         if self.worth is None:
             score = deadline / xp.where(loss < 1, gained, 1.0)
         else:

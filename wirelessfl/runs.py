@@ -22,16 +22,27 @@ def tasks(scenario: Scenario, seeds: Sequence[int]) -> list[tuple[str, int]]:
     return [(policy, seed) for policy in scenario.decision.policies for seed in seeds]
 
 
-def all_runs(scenario: Scenario, tasks: Sequence[tuple[str, int]], measured: Calibration, folder: Path, workers: int,
+def all_runs(scenario: Scenario, pairs: Sequence[tuple[str, int]], measured: Calibration, folder: Path, workers: int,
              watch: Watch, every: int) -> Iterator[list[Record]]:
-    """The records of every run of a folder, as they are finished; parameters as of ``experiment.run``."""
-    processes, threads = divided(workers, len(tasks))
+    """The records of every run, as they are finished.
+
+    Parameters
+    ----------
+    pairs : sequence of (str, int)
+        Policy and seed of each (:func:`tasks`).
+    measured : Calibration
+    folder : Path
+        Where their checkpoints are.
+    workers, watch, every
+        As of ``experiment.run``.
+    """
+    processes, threads = divided(workers, len(pairs))
     if processes == 1:
-        for policy, seed in tasks:
+        for policy, seed in pairs:
             yield one_run(scenario, policy, seed, measured, folder, every, threads, watch)
         return
     pool, us = joblib.Parallel(n_jobs=processes, backend="loky", return_as="generator_unordered"), os.getpid()
-    jobs = (joblib.delayed(one_run)(scenario, *task, measured, folder, every, threads, parent=us) for task in tasks)
+    jobs = (joblib.delayed(one_run)(scenario, *pair, measured, folder, every, threads, parent=us) for pair in pairs)
     for records in pool(jobs):
         watch(records[-1])
         yield records

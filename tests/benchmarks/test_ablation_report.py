@@ -1,12 +1,14 @@
 """What the ablation's table says of made-up runs."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from benchmarks import ablation
 from benchmarks.ablation import missing
-from benchmarks.ablation_arms import ARMS, CLOSE, FEW, LEVERS, STUDIES, scenario
+from benchmarks.ablation_arms import ARMS, CLOSE, FEW, LEVERS, PERSONAL, STUDIES, scenario
 from benchmarks.ablation_page import FEW_IN, filled, tables
 from benchmarks.ablation_report import REFERENCE, compared, report, table
 from benchmarks.means import middle, spread
@@ -39,7 +41,7 @@ def test_a_personal_arm_is_measured_on_its_own_classes_and_has_no_rank(cells):
 
 def test_the_table_counts_who_is_first_and_who_arrives(cells):
     lines = table(compared(cells, ["mine"]), ["joint", "slow", "mine"])
-    row = {line.split(" | ")[0].strip("| "): line.strip(" |").split(" | ") for line in lines[2:]}
+    row = {line.split(" | ")[0].strip("| "): line.strip(" |").split(" | ") for line in lines[3:]}
     assert row["joint"][1] == "2/2"
     assert row["slow"][1] == "1/2"
     assert row["joint"][-2:] == ["2", "2"]
@@ -77,6 +79,13 @@ def test_the_page_says_what_its_tables_say():
     assert ablation.page() == ablation.PAGE.read_text(encoding="utf-8")
 
 
+def test_the_tables_are_those_of_the_cells(tmp_path):
+    for study in STUDIES:
+        shutil.copy(ablation.FOLDER / f"{study}.csv", tmp_path)
+    report(tmp_path, list(STUDIES), list(ARMS), PERSONAL)
+    assert (tmp_path / "tables.md").read_text(encoding="utf-8") == (ablation.FOLDER / "tables.md").read_text(encoding="utf-8")
+
+
 def test_tables_of_a_page_are_in_order_and_count_who_arrives(cells, tmp_path):
     few = pd.DataFrame([cell("few", 0, 1.0), cell("few", 1, np.inf), cell("lost", 0, np.inf), cell("lost", 1, np.inf)])
     pd.concat([few, cells]).to_csv(tmp_path / "digits.csv", index=False)
@@ -85,6 +94,8 @@ def test_tables_of_a_page_are_in_order_and_count_who_arrives(cells, tmp_path):
     assert [line.split(" | ")[-1].strip("| ") for line in found["digits"][2:]] == ["2", "1 of 2", "0 of 2"]
     assert found["digits"][3].split(" | ")[1] == "2"
     assert found[FEW_IN][2:] == ["| `few` | 1 of 2 arrive | 1 of 2 arrive |"]
+    assert tables(tmp_path, ["digits", "cifar-10"], ["joint", "none"], [], []).keys() == {"digits", FEW_IN}
+    assert len(tables(tmp_path, ["digits"], ["joint", "none"], [], ["none"])[FEW_IN]) == 2
 
 
 def test_a_page_keeps_what_is_not_between_marks():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from optim.worth import Goal
+from optim import worth
 from wirelessfl.closing import headline, spread
 from wirelessfl.record import FEASIBLE
 from wirelessfl.report.runs import Run
@@ -82,7 +82,7 @@ def _spent(run: Run, policy: str) -> dict[str, str]:
 def progress(rounds: pd.DataFrame, exponent: float) -> pd.Series:
     """What each round brings by the bound, in rounds without any loss [1]; nothing where nobody could train."""
     loss = rounds["progress_lost"].where(rounds["status"].isin(FEASIBLE), 1.0).fillna(1.0)
-    return pd.Series(Goal(None, exponent).progress(loss.to_numpy(float)), index=rounds.index)
+    return pd.Series(worth.progress(loss.to_numpy(float), exponent), index=rounds.index)
 
 
 def predicted(run: Run) -> pd.DataFrame:
