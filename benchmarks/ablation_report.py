@@ -16,8 +16,8 @@ REFERENCE, NEAR = "joint", 1.05
 HEADER = ("arm", "reached", "time / joint's", "time [s]", "energy [J]", "energy / joint's", "rounds", "mean round / joint's",
           "own classes: time / joint's", "first", "within 5 % of the first")
 COLUMNS = ("ratio_time", "time_s", "energy_j", "ratio_energy", "rounds", "ratio_round", "ratio_own_time")
-SAID = ("Mean ± standard error over the seeds that reached the target (lengths of rounds: over all), of ratios the geometric mean;\n"
-        "ranks over the seeds that all arms have ({}).\n")
+SAID = ("Mean ± standard error over the seeds that reached the target (lengths of rounds: over all), of ratios the geometric "
+        "mean;\nranks over the seeds that all arms have ({}).\n")
 OURS, THEIRS = "#0072B2", "#D55E00"
 TICKS = {2: (1, 1.2, 1.5), 10: (1, 1.5, 2, 3, 5), 50: (1, 2, 5), np.inf: (1, 3)}         # by how much an axis spans
 SCHEMES = ("lightweight FedSL", "EPSL", "personalisation", "FSL-SAGE")
