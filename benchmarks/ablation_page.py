@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.ablation_report import compared
-from benchmarks.means import middle, spread
+from benchmarks.tables import markdown, middle, spread
 
 EVERYONE = {"time": "ratio_time", "energy": "ratio_energy", "mean round": "ratio_round", "rounds": "rounds"}
 FEWER = {"time (seeds)": "ratio_time", "energy": "ratio_energy"}
@@ -55,14 +55,14 @@ def everyone(cells: pd.DataFrame, arms: Sequence[str]) -> list[str]:
     order = sorted(arms, key=lambda arm: np.nan_to_num(middle(mine[arm]["ratio_time"])[0], nan=np.inf))
     rows = [[arm, *(spread(mine[arm][name], name.startswith("ratio")) for name in EVERYONE.values()), arrived(mine[arm])]
             for arm in order]
-    return _lines(("arm", *EVERYONE, "seeds"), rows)
+    return markdown(("arm", *EVERYONE, "seeds"), rows)
 
 
 def few(cells: Mapping[str, pd.DataFrame], arms: Sequence[str]) -> list[str]:
     """Time and energy of arms in which devices sit out over joint's with everybody in, study by study."""
     rows = [[f"`{arm}`", *(_told(each[each["arm"] == arm], name) for name in FEWER.values() for each in cells.values())]
             for arm in arms]
-    return _lines(("arm", *(f"{what}, {study}" for what in FEWER for study in cells)), rows)
+    return markdown(("arm", *(f"{what}, {study}" for what in FEWER for study in cells)), rows)
 
 
 def arrived(mine: pd.DataFrame) -> str:
@@ -75,7 +75,3 @@ def _told(mine: pd.DataFrame, name: str) -> str:
     if not np.isfinite(mine["time_s"]).all():
         return f"{arrived(mine)} arrive"
     return spread(mine[name], ratios=True) + (f" ({len(mine)})" if name == COUNTED else "")
-
-
-def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *(f"| {' | '.join(row)} |" for row in rows)]

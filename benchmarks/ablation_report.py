@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from benchmarks.means import middle, spread
+from benchmarks.tables import markdown, middle, reached, spread
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -68,14 +68,13 @@ def table(cells: pd.DataFrame, arms: Sequence[str]) -> list[str]:
     """Lines of one study's table; ranks count where a seed has all arms."""
     sizes = cells.groupby("seed")["arm"].nunique()
     whole = set(sizes[sizes == len(arms)].index)
-    lines = [SAID.format(len(whole)), f"| {' | '.join(HEADER)} |", "|" + "---|" * len(HEADER)]
+    rows = []
     for arm in arms:
         mine = cells[cells["arm"] == arm]
         rank = mine[mine["seed"].isin(whole)]["rank"]
         ranks = ["-", "-"] if mine["personal"].any() else [str(int((rank <= limit).sum())) for limit in (1.0, NEAR)]
-        lines.append(" | ".join([f"| {arm}", f"{int(np.isfinite(mine['time_s']).sum())}/{len(mine)}", *(
-            spread(mine[name], name.startswith("ratio")) for name in COLUMNS), *ranks]) + " |")
-    return lines
+        rows.append([arm, reached(mine), *(spread(mine[name], name.startswith("ratio")) for name in COLUMNS), *ranks])
+    return [SAID.format(len(whole)), *markdown(HEADER, rows)]
 
 
 def _arrived(ratios: pd.Series, arm: str) -> str:

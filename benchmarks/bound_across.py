@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from benchmarks.bound import STUDIES
 from benchmarks.bound_report import CELL, compared, joined, rank, slowed
 from benchmarks.bound_runs import Pull, checkpoints, ratios
+from benchmarks.tables import markdown
 from learning import masking, params
 from learning.algorithm import Shard
 from learning.masking import BY_MAGNITUDE
@@ -96,7 +97,7 @@ def averaged(probe: Probe, gradient: Callable[[int, Shard], Params]) -> Params:
 
 def table(measured: pd.DataFrame) -> list[str]:
     """Lines: a row a lever and q, and one for what decisions go by; the drift from what calibrations say."""
-    lines = [f"| {' | '.join(HEADER)} |", "|" + "---|" * len(HEADER)]
+    lines = markdown(HEADER)
     runs = {study: slowed(joined(FOLDER, study), GOAL) for study in ("digits", UNLIKE)}
     for (study, lever, own), mine in measured.groupby(["study", "lever", "own"], sort=False):
         path = ", their own path" if own else ""

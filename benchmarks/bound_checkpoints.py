@@ -15,6 +15,7 @@ import pandas as pd
 from benchmarks.bound import FOLDER, STUDIES, lost, parted
 from benchmarks.bound_report import CELL, compared, joined, slowed
 from benchmarks.bound_runs import measured
+from benchmarks.tables import markdown
 from wirelessfl.config import load
 from wirelessfl.world import world
 
@@ -32,7 +33,7 @@ def main() -> None:
     few = joined(FOLDER, NAME)
     few = few[few["seed"].isin(more["seed"])]
     many = pd.read_csv(FOLDER / f"{NAME}.csv").merge(more, on=CELL)
-    lines = [f"| {' | '.join(HEADER)} |", "|" + "---|" * len(HEADER), *rows(few, many, options.checkpoints)]
+    lines = [*markdown(HEADER), *rows(few, many, options.checkpoints)]
     text = f"Means over six goals, {options.seeds} seeds of the digits.\n\n" + "\n".join(lines) + "\n"
     (FOLDER / "checkpoints.md").write_text(text, encoding="utf-8")
     print(text)

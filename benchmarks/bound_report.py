@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from benchmarks.tables import markdown
 from optim.bound import fit_exponent, rounds_needed
 
 matplotlib.use("Agg")
@@ -99,7 +100,7 @@ def table(runs: pd.DataFrame, goal: str) -> list[str]:
     base = some.groupby("seed")["base"].first()
     lines = [f"Rounds without a lever: {', '.join(f'{value:.0f}' for value in base)} (seeds {', '.join(map(str, base.index))}). "
              + "Fitted γ: " + ", ".join("{} {:.2f} ± {:.2f}".format(form, *exponents[form]) for form in FORMS),
-             "", f"| {' | '.join(HEADER)} |", "|" + "---|" * len(HEADER)]
+             "", *markdown(HEADER)]
     for lever in pulled(some):
         for form in (*FORMS, *ALSO.get(lever, ())):
             c = compared(part(some, lever), form, exponents[form][0])

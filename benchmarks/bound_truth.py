@@ -19,6 +19,7 @@ import pandas as pd
 
 from benchmarks.bound_runs import Pull, by_square, known, losses, measured, models
 from benchmarks.study import append, chosen, done, revision
+from benchmarks.tables import markdown
 from learning import params
 from learning.calibration import Calibration
 from learning.probe import Probe
@@ -74,7 +75,7 @@ def main() -> None:
 
 def table(rows: pd.DataFrame) -> list[str]:
     """Lines: a row a case and lever, its seeds one after another."""
-    lines = [f"| {' | '.join(HEADER)} |", "|" + "---|" * len(HEADER)]
+    lines = markdown(HEADER)
     rows = rows.sort_values("case", key=lambda names: names.map(list(CASES).index), kind="stable")
     for (case, lever), some in rows.groupby(["case", "lever"], sort=False):
         cells = [some[name] for name in ("lr_beta", "measured", "relative", "constants")]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks.means import middle, spread
+from benchmarks.tables import markdown, middle, reached, spread
 from wirelessfl.style import COLOURS, DASHES, STYLE
 
 OTHERS = ("equal", "fixed-split", "no-pruning")
@@ -48,7 +48,7 @@ def forecast(rows: pd.DataFrame) -> list[str]:
         right = times.loc["right"]
         gains = ", ".join(f"{other} {middle(right.loc[other] / right.loc['joint'])[0]:.3f}" for other in right.index[1:])
         found += [f"{cell}, {of_cell['seed'].nunique()} world(s); with the right constants, time over joint's: {gains}",
-                  markdown(head, lines)]
+                  "\n".join(markdown(head, lines))]
     return found
 
 
@@ -65,7 +65,7 @@ def training(rows: pd.DataFrame) -> list[str]:
                           f"{own['ratio'].mean():.2f}", "/".join(f"{n:g}" for n in sorted(own["interval"].unique()))])
         head = ["policy", "constants", "reached", "time [s]", "time / joint, right", "left over equal [%]", "rounds", "pruned",
                 "interval"]
-        found += [f"{task}, trained, {of_task['seed'].nunique()} seed(s)", markdown(head, lines)]
+        found += [f"{task}, trained, {of_task['seed'].nunique()} seed(s)", "\n".join(markdown(head, lines))]
     return found
 
 
@@ -83,7 +83,7 @@ def deciding(rows: pd.DataFrame) -> list[str]:
                           f"{100 * share:.0f}", f"{1e3 * each:.0f}"])
         head = ["policy", "decided", "reached", "time [s]", "time / each round", "rounds", "deciding [% of the computer's time]",
                 "deciding a round [ms]"]
-        found += [f"{task}, {of_task['seed'].nunique()} seed(s)", markdown(head, lines)]
+        found += [f"{task}, {of_task['seed'].nunique()} seed(s)", "\n".join(markdown(head, lines))]
     return found
 
 
@@ -106,16 +106,6 @@ def kept(times: pd.DataFrame, case: str, other: str) -> str:
         return "-"
     left = 100 * (theirs - wrong) / (theirs - 1)
     return f"{left:.0f}" if left > -100 else "below -100"
-
-
-def reached(own: pd.DataFrame) -> str:
-    """How many runs got to the target."""
-    return f"{int(np.isfinite(own['time_s']).sum())}/{len(own)}"
-
-
-def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *lines))
 
 
 @matplotlib.rc_context(STYLE)

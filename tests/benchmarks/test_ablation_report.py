@@ -11,7 +11,7 @@ from benchmarks.ablation import missing
 from benchmarks.ablation_arms import ARMS, CLOSE, FEW, LEVERS, PERSONAL, STUDIES, scenario
 from benchmarks.ablation_page import FEW_IN, filled, tables
 from benchmarks.ablation_report import REFERENCE, compared, report, table
-from benchmarks.means import middle, spread
+from benchmarks.tables import middle, spread
 
 
 def cell(arm: str, seed: int, time: float, own: float = 5.0) -> dict:
